@@ -1,0 +1,142 @@
+"""Leases: what a dead holder had comes back, what a living one holds stays."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ..bench import Bench, Inbox
+from ..checks import check, equal
+from ..scenario import Scenarios, scenario
+
+__all__ = ('Leases',)
+
+#: Seconds after which a message of a holder that shows no sign of life is given to another.
+LEASE = 2.0
+#: Seconds in which it must have come back then.
+SOON = 2 * LEASE + 5.0
+
+
+def connect(bench: Bench) -> Any:
+    """Connect with short leases."""
+    return bench.connect(transport_options=bench.target.lease_options(LEASE))
+
+
+def holder(bench: Bench, queue: Any, **arguments: Any) -> Any:
+    """Start a child that takes a message of `queue` and holds it."""
+    options = dict(bench.target.lease_options(LEASE))
+    child = bench.child('hold', transport_options=options, name=queue.name, **arguments)
+    child.line('took')
+    return child
+
+
+def leased(**limits: Any) -> Any:
+    """Mark a scenario about leases, with holders in processes of their own."""
+    return scenario('lease', requires={'lease', 'processes'}, needs={'processes'}, **limits)
+
+
+class Leases(Scenarios):
+    """Holders that die, hold on, or come back late."""
+
+    @leased(seconds=40)
+    def test_lease_runs_out(self, bench: Bench) -> None:
+        """A dead holder's message is not delivered again before its lease is over, and soon after"""
+        queue = bench.queue(connect(bench).channel())
+        bench.publish(queue, 'x')
+        child = holder(bench, queue)
+        child.freeze()
+        start = time.monotonic()
+        inbox = Inbox(queue.channel, queue)
+        inbox.wait(1, LEASE + SOON)
+        took = time.monotonic() - start
+        check(took > 0.4 * LEASE, f'it came back after {took:.1f} s of a lease of {LEASE} s')
+        check(inbox.messages[0].delivery_info.get('redelivered'), 'it is not flagged redelivered')
+
+    @leased(seconds=40)
+    def test_lease_kept_while_draining(self, bench: Bench) -> None:
+        """A message is not delivered again while its holder drains events, however long that takes"""
+        self._kept(bench, busy=False)
+
+    @leased(seconds=40)
+    def test_lease_kept_while_busy(self, bench: Bench) -> None:
+        """A message is not delivered again while its holder is busy in a callback, however long that takes"""
+        self._kept(bench, busy=True)
+
+    def _kept(self, bench: Bench, *, busy: bool) -> None:
+        queue = bench.queue(connect(bench).channel())
+        bench.publish(queue, 'x')
+        child = holder(bench, queue, busy=busy)
+        inbox = Inbox(queue.channel, queue)
+        inbox.linger(3.5 * LEASE)
+        equal(inbox.bodies, [], f'given to another although its holder lived (busy: {busy})')
+        child.kill()
+        inbox.wait(1, LEASE + SOON)
+
+    @leased(seconds=60)
+    def test_lease_stale_ack(self, bench: Bench) -> None:
+        """An ack by a holder whose lease ran out settles nothing: the message is the new holder's"""
+        self._stale(bench, 'ack')
+
+    @leased(seconds=60)
+    def test_lease_stale_reject(self, bench: Bench) -> None:
+        """Nor does its reject drop the message"""
+        self._stale(bench, 'reject')
+
+    @leased(seconds=60)
+    def test_lease_stale_requeue(self, bench: Bench) -> None:
+        """Nor does its requeue give the message to a third"""
+        self._stale(bench, 'requeue')
+
+    @leased(seconds=60)
+    def test_lease_stale_close(self, bench: Bench) -> None:
+        """Nor does closing its channel"""
+        self._stale(bench, 'close')
+
+    @leased(seconds=60)
+    def test_lease_stale_release(self, bench: Bench) -> None:
+        """Nor does releasing its connection"""
+        self._stale(bench, 'release')
+
+    def _stale(self, bench: Bench, command: str) -> None:
+        queue = bench.queue(connect(bench).channel())
+        bench.publish(queue, 'x')
+        old = holder(bench, queue)
+        old.freeze()
+        new = holder(bench, queue)
+        old.thaw()
+        old.tell(command)
+        old.line('done')
+        third = Inbox(queue.channel, queue)
+        third.linger(1.5 * LEASE)
+        equal(third.bodies, [], f"given to a third after the old holder's {command}")
+        new.kill()
+        equal(third.wait(1, LEASE + SOON), ['x'], 'after the new holder died too')
+
+    @leased(seconds=40)
+    def test_lease_same_queue(self, bench: Bench) -> None:
+        """What a dead holder had comes back to its own queue, not through the exchange again"""
+        channel = connect(bench).channel()
+        exchange = bench.exchange(channel, 'direct')
+        queue, other = (bench.queue(channel, exchange=exchange, routing_key='a') for _ in range(2))
+        bench.publish(exchange, 'x', key='a')
+        equal(bench.contents(other, 1), ['x'], 'the copy of the other queue')
+        child = holder(bench, queue)
+        child.kill()
+        queue.unbind_from(exchange, 'a')
+        equal(bench.contents(queue, 1, timeout=LEASE + SOON), ['x'], 'the queue it was taken from')
+        bench.empty(other, 'the other queue')
+
+    @leased(seconds=40)
+    def test_lease_head(self, bench: Bench) -> None:
+        """What a dead holder had is delivered before what came later"""
+        if not bench.target.ordered or 'requeue_head' not in bench.target.claims():
+            return
+        queue = bench.queue(connect(bench).channel())
+        bench.publish(queue, *range(4))
+        child = holder(bench, queue, prefetch=2)
+        child.line('took')
+        child.kill()
+        inbox = Inbox(queue.channel, queue, prefetch_count=2)
+        inbox.linger(LEASE + SOON)
+        bodies = inbox.bodies
+        check(set(bodies) <= {2, 3} or bodies == sorted(bodies), f'delivered: {bodies}')
