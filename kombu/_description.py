@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -96,6 +95,8 @@ class Description:
     resolve_aliases: ClassVar[dict[str, str]] = resolve_aliases
 
     _transport: Any = None
+    #: The class of a transport, and its error classes.
+    _known_errors: tuple[Any, ErrorClasses | None] = (None, None)
     _connect_timeout: float | None = 5
 
     def _describe(
@@ -110,8 +111,7 @@ class Description:
         if unknown:
             warn_unknown('Connection', unknown, _ARGUMENTS)
         text, self.alt = split_hosts(hostname, alternates)
-        arguments = replace(
-            arguments,
+        arguments = arguments._replace(
             port=_port(arguments.port),
             heartbeat=arguments.heartbeat and float(arguments.heartbeat),
         )
@@ -187,11 +187,13 @@ class Description:
 
     @property
     def _error_classes(self) -> ErrorClasses:
-        transport = self.transport
-        known = self.__dict__.get('_errors')
-        if known is None or known[0] is not type(transport):
-            known = self._errors = (type(transport), ErrorClasses.of(transport))
-        classes: ErrorClasses = known[1]
+        transport = self._transport
+        if transport is None:
+            transport = self.transport
+        kind, classes = self._known_errors
+        if classes is None or kind is not transport.__class__:
+            classes = ErrorClasses.of(transport)
+            self._known_errors = transport.__class__, classes
         return classes
 
     @property

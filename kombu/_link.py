@@ -286,9 +286,10 @@ class Link(Description):
         self, transport: Any, connection: Any, close: Callable[[Any], Any] | None = None
     ) -> None:
         classes = ErrorClasses.of(transport)
+        expected = (*classes.connection, *classes.channel, OSError)
         try:
             (close or transport.close_connection)(connection)
-        except (*classes.connection, *classes.channel, OSError) as exc:
+        except expected as exc:
             self._debug('closing failed: %r', exc)
 
     def maybe_close_channel(self, channel: Any) -> None:

@@ -93,8 +93,8 @@ class Policy(NamedTuple):
         return None if left is None else max(left, 1e-6)
 
 
-#: The policy of the call that is running in this context.
-scope: ContextVar[Policy | None] = ContextVar('kombu_retry_policy', default=None)
+#: The fields of the policy of the call that is running in this context.
+scope: ContextVar[tuple[Any, ...] | None] = ContextVar('kombu_retry_policy', default=None)
 
 
 class Attempt:
@@ -115,7 +115,7 @@ connecting: ContextVar[Attempt | None] = ContextVar('kombu_connecting', default=
 def in_scope(connection: Any) -> Policy | None:
     """Return the policy of the call over `connection` that is running, if there is one."""
     policy = scope.get()
-    return policy if policy is not None and policy.connection is connection else None
+    return Policy(*policy) if policy is not None and policy[0] is connection else None
 
 
 def is_open(channel: Any) -> bool:

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from kombu.transport import get_transport_cls
 from kombu.utils.url import parse_url, sanitize_url
@@ -27,8 +26,7 @@ __all__ = ('Target', 'merge')
 Password: TypeAlias = Any
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """One broker and the terms of connecting to it, by the arguments of `kombu.Connection`."""
 
     hostname: str | None = None
@@ -36,14 +34,14 @@ class Target:
     password: Password = None
     virtual_host: str | None = None
     port: Any = None
-    insist: bool = False
+    insist: Any = False
     ssl: Any = False
     transport: Any = None
     connect_timeout: float | None = 5
     transport_options: Mapping[str, Any] | None = None
     login_method: str | None = None
     uri_prefix: str | None = None
-    heartbeat: float | None = 0
+    heartbeat: Any = 0
     failover_strategy: Any = None
     credential_provider: Any = None
 
@@ -81,8 +79,7 @@ def merge(text: str | None, arguments: Target, first: Target | None = None) -> T
     if first is not None and first.transport not in (None, transport):
         inherited = arguments
     if plus or can_parse_url:
-        return replace(
-            arguments,
+        return arguments._replace(
             hostname=text.strip().partition('+')[2] if plus else text.strip(),
             transport=transport,
             uri_prefix=prefix if plus else arguments.uri_prefix,
@@ -90,8 +87,7 @@ def merge(text: str | None, arguments: Target, first: Target | None = None) -> T
     parsed = parse_url(text)
     own = first is not None
     url_ssl = parsed.pop('ssl', None)
-    target = replace(
-        arguments,
+    target = arguments._replace(
         transport=transport,
         hostname=parsed.pop('hostname'),
         port=_first(parsed.pop('port'), inherited.port),
@@ -112,8 +108,8 @@ def _with_host(text: str | None, target: Target) -> Target:
     """Read `host` or `host:port`; what has more colons is an address of IPv6 or a path."""
     host, colon, port = (text or '').partition(':')
     if colon and host and port.isascii() and port.isdigit():
-        return replace(target, hostname=host, port=int(port))
-    return replace(target, hostname=text)
+        return target._replace(hostname=host, port=int(port))
+    return target._replace(hostname=text)
 
 
 def _merge_ssl(argument: Any, in_url: Any) -> Any:
@@ -172,7 +168,7 @@ def _with_query(target: Target, query: dict[str, str], url: str) -> Target:
     if query:
         options = {name: _literal(value) for name, value in query.items()}
         arguments['transport_options'] = {**(target.transport_options or {}), **options}
-    return replace(target, **arguments)
+    return target._replace(**arguments)
 
 
 def _literal(value: str) -> Any:

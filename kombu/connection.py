@@ -6,14 +6,12 @@ lost.  It may be shared between threads; its channels may not.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from ssl import CERT_NONE as CERT_NONE
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-
-from kombu.messaging import Consumer, Producer
-from kombu.simple import SimpleBuffer, SimpleQueue
 
 from kombu._description import resolve_aliases as resolve_aliases
 from kombu._failover import failover_strategies
@@ -23,7 +21,9 @@ from kombu._target import Target
 from kombu.abstract import is_connection as is_connection
 from kombu.abstract import maybe_channel as maybe_channel
 from kombu.exceptions import ChannelLimitExceeded, ConnectionLimitExceeded, OperationalError
+from kombu.messaging import Consumer, Producer
 from kombu.resource import Resource
+from kombu.simple import SimpleBuffer, SimpleQueue
 from kombu.utils.deadline import Deadline
 from kombu.utils.functional import lazy, retry_over_time
 from kombu.utils.url import ssl_available as ssl_available
@@ -225,7 +225,8 @@ class Connection(Link):
         catch = self._error_classes.recoverable
         if retry_errors:
             catch += (retry_errors,) if isinstance(retry_errors, type) else tuple(retry_errors)
-        policy = Policy(
+        # Made into a `Policy` where it is needed: most calls succeed.
+        unbounded = (
             self,
             errback,
             max_retries,
@@ -238,18 +239,18 @@ class Connection(Link):
         )
 
         def ensured(*args: Any, **kwargs: Any) -> Any:
-            bounded = (
-                policy if timeout is None else policy._replace(deadline=Deadline.after(timeout))
-            )
-            token = scope.set(bounded)
+            policy: tuple[Any, ...] = unbounded
+            if timeout is not None:
+                policy = (*unbounded[:-1], Deadline.after(timeout))
+            token = scope.set(policy)
             try:
                 return fun(*args, **kwargs)
             except catch as exc:
-                return Repetition(bounded, obj, fun, args, kwargs, exc).run(catch)
+                return Repetition(Policy(*policy), obj, fun, args, kwargs, exc).run(catch)
             finally:
                 scope.reset(token)
 
-        ensured.__name__ = f'{getattr(fun, "__name__", type(fun).__name__)}(ensured)'
+        ensured.__name__ = f'{_name_of(fun)}(ensured)'
         ensured.__doc__ = fun.__doc__
         return ensured
 
@@ -369,6 +370,14 @@ class Connection(Link):
 BrokerConnection = Connection
 
 
+def _name_of(fun: Any) -> str:
+    try:
+        name: str = fun.__name__
+    except AttributeError:
+        name = type(fun).__name__
+    return name
+
+
 class _WithChannel:
     """What `autoretry` repeats: a function, and the channel it is called with."""
 
@@ -378,7 +387,7 @@ class _WithChannel:
         self.connection = connection
         self.fun = fun
         self.channel = channel
-        self.__name__ = getattr(fun, '__name__', type(fun).__name__)
+        self.__name__ = _name_of(fun)
 
     def revive(self, channel: Any) -> None:
         self.channel = channel
@@ -441,10 +450,12 @@ class ConnectionPool(Resource):
         super().__init__(limit=limit, **kwargs)
 
     def setup(self) -> None:
-        """Put the connections to preload into the pool."""
-        for _ in range(min(self.preload, self.limit or 0)):
-            connection = self.new()
-            connection.connect()
+        """Fill the pool with connections that are made when acquired, or now to preload."""
+        for room in range(self.limit or 0, 0, -1):
+            connection: Any = lazy(self.new)
+            if room <= self.preload:
+                connection = self.new()
+                connection.connect()
             self._resource.put_nowait(connection)
 
     def new(self) -> PooledConnection:
@@ -488,19 +499,25 @@ class ChannelPool(Resource):
     """
 
     LimitExceeded = ChannelLimitExceeded
+    close_after_fork = True
+
+    #: The process whose channels these are.
+    _pid: int | None = None
 
     def __init__(self, connection: Connection, limit: int | None = None, **kwargs: Any) -> None:
         self.connection = connection
         super().__init__(limit=limit, **kwargs)
 
     def setup(self) -> None:
-        """Open the channels to preload."""
-        for _ in range(min(self.preload, self.limit or 0)):
-            self._resource.put_nowait(self.connection.channel())
+        """Fill the pool with channels that are opened when they are acquired, or now to preload."""
+        for room in range(self.limit or 0, 0, -1):
+            self._resource.put_nowait(self.new() if room <= self.preload else lazy(self.new))
 
     def new(self) -> Any:
         """Open a channel."""
-        return self.connection.channel()
+        channel = self.connection.channel()
+        self._pid = os.getpid()
+        return channel
 
     def prepare(self, channel: Any) -> Any:
         """Replace a channel that was closed meanwhile."""
@@ -512,4 +529,7 @@ class ChannelPool(Resource):
         """Close a channel."""
         self.connection.maybe_close_channel(resource)
 
-    collect_resource = close_resource
+    def collect_resource(self, resource: Any) -> None:
+        """Close a channel, but not one of a parent process."""
+        if not isinstance(resource, lazy) and self._pid == os.getpid():
+            self.close_resource(resource)

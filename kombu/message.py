@@ -107,8 +107,11 @@ class Message:
             self._remember(exc)
 
     def _remember(self, exc: Exception) -> None:
-        # Without our own frames, which hold this message: it would hold itself.
-        exc.__traceback__ = None
+        # Without frames: they lead to our own, which hold this message, so it would hold itself.
+        link: BaseException | None = exc
+        while link is not None:
+            link.__traceback__ = None
+            link = link.__context__
         self._errors = [*(self._errors or ()), (type(exc), exc, None)]
 
     @property
@@ -173,9 +176,11 @@ class Message:
     ) -> None:
         """Hand the first of `errors` to `callback(message, exc)`, or raise it."""
         for error in self.errors:
-            exc = error if isinstance(error, BaseException) else error[1]
+            if isinstance(error, BaseException):
+                error = (type(error), error, error.__traceback__)
+            _, exc, traceback = error
             if callback is None:
-                raise exc
+                raise exc.with_traceback(traceback)
             callback(self, exc)
             return
 

@@ -169,7 +169,7 @@ class ConsumerMixin:
                 for _ in self.consume(limit=None, **kwargs):
                     pass
             except lost as exc:
-                if self.should_stop:
+                if self._stopping():
                     break
                 logger.warning('Lost the broker, beginning again: %r', exc, exc_info=True)
 
@@ -207,7 +207,7 @@ class ConsumerMixin:
                 except TimeoutError:
                     idle = True
                 except OSError:
-                    if self.should_stop:
+                    if self._stopping():
                         break  # somebody closed the connection to wake us
                     raise
                 # Also when there is no quiet moment: a broker hears nothing from who does not
@@ -272,8 +272,12 @@ class ConsumerMixin:
         """Make the connection that is used: a copy of `connection`."""
         return self.connection.clone()
 
+    def _stopping(self) -> bool:
+        # Set by other threads and by callbacks, at any time.
+        return self.should_stop
+
     def _check_stop(self) -> None:
-        if self.should_stop:
+        if self._stopping():
             raise _Stopped
 
     def maybe_conn_error(self, fun: Callable[..., Any]) -> Any:

@@ -73,9 +73,11 @@ class ProducerPool(Resource):
         super().__init__(*args, **kwargs)
 
     def setup(self) -> None:
-        """Put the producers to preload into the pool."""
-        for _ in range(min(self.preload, self.limit or 0)):
-            self._resource.put_nowait(self.create_producer())
+        """Fill the pool with producers that are made when they are acquired, or now to preload."""
+        for room in range(self.limit or 0, 0, -1):
+            self._resource.put_nowait(
+                self.create_producer() if room <= self.preload else self.new()
+            )
 
     def create_producer(self) -> Any:
         """Make a producer with a connection."""

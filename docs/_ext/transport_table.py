@@ -24,7 +24,7 @@ from kombu.utils.imports import symbol_by_name
 README = Path(__file__).resolve().parents[2] / 'README.rst'
 BEGIN, END = '.. transports-begin', '.. transports-end'
 
-YES, NO = 'yes', '-'
+YES, NO = 'yes', '—'
 
 
 def transports() -> dict[str, Any]:
@@ -44,7 +44,7 @@ def transports() -> dict[str, Any]:
 
 def rows(classes: Mapping[str, Any]) -> list[list[str]]:
     """Return the table as lists of cells, the heading first."""
-    table = [['', *classes]]
+    table = [['feature', *classes]]
     kinds = sorted({kind for cls in classes.values() for kind in cls.implements.exchange_type})
     for kind in kinds:
         cells = (kind in cls.implements.exchange_type for cls in classes.values())
@@ -59,10 +59,8 @@ def render(table: list[list[str]]) -> str:
     """Return `table` as a simple table of reStructuredText."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     rule = '  '.join('=' * width for width in widths)
-    # An empty first cell would make the line a continuation of the one above it.
-    heading, *body = [[cell or '\\' for cell in line] for line in table]
-    lines = ['  '.join(map(str.ljust, line, widths)).rstrip() for line in (heading, *body)]
-    return '\n'.join([rule, lines[0], rule, *lines[1:], rule])
+    heading, *body = ['  '.join(map(str.ljust, line, widths)).rstrip() for line in table]
+    return '\n'.join([rule, heading, rule, *body, rule])
 
 
 def legend() -> str:

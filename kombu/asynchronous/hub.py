@@ -188,14 +188,16 @@ class Hub(Descriptors):
         timers = timer._queue
         timer.on_earliest = self._on_earliest
         while True:
-            due = len(ready)
-            while due and ready:
-                due -= 1
-                popitem(False)[0]()
+            if ready:
+                due = len(ready)
+                while due and ready:
+                    due -= 1
+                    popitem(False)[0]()
             self._earlier = False
             wait = self.fire_timers(propagate=self.propagate_errors) if timers else IDLE_WAIT
-            for tick in tuple(on_tick):
-                tick()
+            if on_tick:
+                for tick in tuple(on_tick):
+                    tick()
             if waker is None and not readers and not writers:
                 sleep(0 if ready or self._earlier else min(wait, BLIND_WAIT))
                 yield
@@ -363,7 +365,8 @@ class Hub(Descriptors):
             self._earlier = False
             delay, entry = next(scheduler)
             if entry is None:
-                return min(delay or min_delay, max_delay)
+                delay = delay or min_delay
+                return delay if delay < max_delay else max_delay
             try:
                 entry()
             except propagate:
@@ -371,7 +374,7 @@ class Hub(Descriptors):
             except (MemoryError, AssertionError):
                 raise
             except Exception as exc:
-                if isinstance(exc, OSError) and exc.errno == errno.ENOMEM:
+                if getattr(exc, "errno", None) == errno.ENOMEM:
                     raise
                 if not self.timer.handle_error(exc):
                     logger.error('Error in timer: %r', exc, exc_info=True)

@@ -95,7 +95,8 @@ class Entry:
 
     def __call__(self) -> Any:
         """Call the function, cancelled or not."""
-        return self.fun(*self.args, **self.kwargs)
+        kwargs = self.kwargs
+        return self.fun(*self.args, **kwargs) if kwargs else self.fun(*self.args)
 
     def cancel(self) -> None:
         """Have the timer forget this entry."""
@@ -143,7 +144,7 @@ class _Periodic(Entry):
         if self.canceled:  # Timers that run a thread have it called whatever happens.
             return None
         try:
-            return self.fun(*self.args, **self.kwargs)
+            return super().__call__()
         finally:
             if not self.canceled:
                 now, interval, eta = monotonic(), self.interval, self.eta + self.interval

@@ -48,18 +48,30 @@ def maybe_declare(
         channel = maybe_channel(channel)
     if not retry:
         return declare_once(entity, channel)
-    client = _client_of(channel)
-    if not _is_new(entity, client):
+    connection = channel.connection
+    if not connection:
+        raise _closed(channel)
+    if entity.can_cache_declaration and declaration_cached(entity, channel):
         return False
     bound = entity if entity.is_bound and entity.channel is channel else entity.bind(channel)
-    client.ensure(bound, lambda: _declare(bound, bound.channel), **retry_policy)()
+
+    def declare() -> None:
+        _declare(bound, bound.channel)  # which is another one after reconnecting
+
+    connection.client.ensure(bound, declare, **retry_policy)()
     _tell_name(bound, entity)
     return True
 
 
 def declare_once(entity: Any, channel: Any) -> bool:
     """Declare `entity` on `channel`, unless that was done before; return whether it was done."""
-    if not _is_new(entity, _client_of(channel)):
+    connection = channel.connection
+    if not connection:
+        raise _closed(channel)
+    if (
+        entity.can_cache_declaration
+        and entity.declaration_key in connection.client.declared_entities
+    ):
         return False
     if entity.is_bound and entity.channel is channel:
         _declare(entity, channel)
@@ -71,22 +83,17 @@ def declare_once(entity: Any, channel: Any) -> bool:
     return True
 
 
-def _client_of(channel: Any) -> Any:
+def _declare(entity: Any, channel: Any) -> None:
     connection = channel.connection
     if not connection:
-        raise RecoverableConnectionError('the channel is closed')
-    return connection.client
-
-
-def _is_new(entity: Any, client: Any) -> bool:
-    return not (entity.can_cache_declaration and entity.declaration_key in client.declared_entities)
-
-
-def _declare(entity: Any, channel: Any) -> None:
-    client = _client_of(channel)
+        raise _closed(channel)
     entity.declare(channel=channel)
     if entity.can_cache_declaration:
-        client.declared_entities.add(entity.declaration_key)
+        connection.client.declared_entities.add(entity.declaration_key)
+
+
+def _closed(channel: Any) -> RecoverableConnectionError:
+    return RecoverableConnectionError(f'cannot declare on {channel!r}: it is closed')
 
 
 def _tell_name(bound: Any, entity: Any) -> None:

@@ -110,13 +110,15 @@ def _decompressor(make: Callable[[], Any]) -> Callable[[bytes, int], bytes]:
 
     all_streams = _all_streams(read_one)
 
-    def decompress(data: bytes, limit: int) -> bytes:
-        if limit < _STEP:
-            return all_streams(data, limit)
-        # Nearly always it is one stream that fits into one chunk; otherwise start again.
+    def in_one_chunk(data: bytes) -> bytes | None:
         stream = make()
         chunk: bytes = stream.decompress(data, _STEP)
-        return all_streams(data, limit) if not stream.eof or stream.unused_data else chunk
+        return chunk if stream.eof and not stream.unused_data else None
+
+    def decompress(data: bytes, limit: int) -> bytes:
+        # Nearly always it is one stream that fits into one chunk; otherwise start again.
+        whole = in_one_chunk(data) if limit >= _STEP else None
+        return all_streams(data, limit) if whole is None else whole
 
     return decompress
 
@@ -172,8 +174,11 @@ def brotli_functions(module: ModuleType) -> Functions:
             for start in range(0, len(data), _BROTLI_PIECE):
                 output.add(stream.process(data[start : start + _BROTLI_PIECE]))
         else:
-            while not stream.is_finished() and not stream.can_accept_more_data():
-                output.add(stream.process(b'', output_buffer_limit=_STEP))
+            # Not `can_accept_more_data`: it can be true while there is more to come.
+            chunk = b'more'
+            while chunk and not stream.is_finished():
+                chunk = stream.process(b'', output_buffer_limit=_STEP)
+                output.add(chunk)
         if not stream.is_finished():
             raise _truncated()
         return output.joined()

@@ -188,7 +188,8 @@ class Queue(MaybeChannelBound):
     @property
     def declaration_key(self) -> tuple[Any, ...]:
         """What is said to the broker when it is declared, as a hashable value."""
-        exchange = self.exchange
+        exchange, bindings = self.exchange, self.bindings
+        arguments, binding_arguments = self.queue_arguments, self.binding_arguments
         return (
             'queue',
             self.name,
@@ -198,10 +199,14 @@ class Queue(MaybeChannelBound):
             self.exclusive,
             self.auto_delete,
             self.no_declare,
-            *(getattr(self, name) for name in LIMITS),
-            frozen(self.queue_arguments),
-            frozen(self.binding_arguments),
-            frozenset(item.declaration_key for item in self.bindings) if self.bindings else None,
+            self.expires,
+            self.message_ttl,
+            self.max_length,
+            self.max_length_bytes,
+            self.max_priority,
+            frozen(arguments) if arguments else None,
+            frozen(binding_arguments) if binding_arguments else None,
+            frozenset(item.declaration_key for item in bindings) if bindings else None,
         )
 
     def when_bound(self) -> None:

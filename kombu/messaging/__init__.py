@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from kombu.abstract import is_connection
+from kombu.abstract import MaybeChannelBound, is_connection
 from kombu.common import maybe_declare
+from kombu.common._declare import declare_once
 from kombu.compression import compress
 from kombu.entity import Exchange, Queue, maybe_delivery_mode
 from kombu.messaging._batch import DEFAULT_BATCH_SIZE, ProducerBatch
@@ -100,7 +101,7 @@ class Producer:
         exchange: Exchange | str | None = None,
         retry: bool = False,
         retry_policy: dict[str, Any] | None = None,
-        declare: Iterable[Any] | None = None,
+        declare: Any = None,
         expiration: Any = None,
         timeout: float | None = None,
         confirm_timeout: float | None = None,
@@ -125,7 +126,8 @@ class Producer:
             retry: publish again after errors of the connection or its channel.
             retry_policy: how often, as for `kombu.Connection.ensure`: max_retries, interval_start,
                 interval_step, interval_max, errback, on_revive, retry_errors, callback, timeout.
-            declare: exchanges and queues to declare first, unless they were over this connection.
+            declare: exchanges and queues to declare first, or one; unless they were over this
+                connection.
             expiration: seconds, or a `timedelta`, after which it expires.
             timeout: seconds for everything, reconnecting included.
             confirm_timeout: seconds to wait for the broker's confirmation, where it confirms.
@@ -166,6 +168,8 @@ class Producer:
         if compression:
             body, how = compress(body, compression)
             headers = {**headers, 'compression': how} if headers else {'compression': how}
+        if isinstance(declare, MaybeChannelBound):
+            declare = (declare,)
         if self.auto_declare and own.name:
             declare = (own,) if declare is None else (*declare, own)
         # By position, in this order: tracers read the arguments of `_publish`.
@@ -228,7 +232,8 @@ class Producer:
         channel = self.channel
         if declare:
             for entity in declare:
-                self.maybe_declare(entity)
+                if entity is not None:
+                    declare_once(entity, channel)
         if 'reply_to' in properties and isinstance(properties['reply_to'], Queue):
             # Its name may be known only now; the next attempt may find another one.
             properties = {**properties, 'reply_to': properties['reply_to'].name}
@@ -267,7 +272,7 @@ class Producer:
     ) -> Any:
         """Publish under a policy, a deadline, or both."""
         publish: Callable[..., Any] = self._publish
-        if timeout is not None:
+        if timeout is not None and (retry or self._must_connect()):
             deadline = Deadline.after(timeout)
 
             def publish(*args: Any) -> Any:
@@ -275,22 +280,20 @@ class Producer:
                 within[TIMEOUT] = deadline.remaining()
                 return self._publish(*within)
 
-            if not retry:
-                self._connect(timeout)
         if retry:
             policy = dict(retry_policy) if retry_policy else {}
             if timeout is not None:
                 policy['timeout'] = min(timeout, policy.get('timeout') or timeout)
             publish = self._required_connection().ensure(self, publish, **policy)
-        return publish(*arguments)
-
-    def _connect(self, timeout: float) -> None:
-        """Connect within `timeout` seconds, if the channel is yet to be opened."""
-        connection = self.__connection__
-        if connection is not None and isinstance(self._channel, ChannelPromise):
-            connection._ensure_connection(
+        elif self._must_connect():
+            self.__connection__._ensure_connection(
                 max_retries=0, reraise_as_library_errors=False, timeout=timeout
             )
+        return publish(*arguments)
+
+    def _must_connect(self) -> bool:
+        """Tell whether the channel is yet to be opened, for which the connection may connect."""
+        return self.__connection__ is not None and isinstance(self._channel, ChannelPromise)
 
     def maybe_declare(self, entity: Any, retry: bool = False, **retry_policy: Any) -> bool | None:
         """Declare an exchange or a queue, unless that was done over this connection already.

@@ -265,7 +265,8 @@ class SerializerRegistry:
             DecodeError: the body is not what its content type says; `__cause__` says why.
             SerializerNotInstalled: reading that content type takes a library that is missing.
         """
-        content_type = content_type or 'application/data'
+        if type(content_type) is not str or not content_type:
+            content_type = _content_type(content_type)
         if accept is None or content_type not in accept:
             self.check_accepted(content_type, accept, force, _trusted_content)
         decode = self._decoders.get(content_type)
@@ -301,8 +302,9 @@ class SerializerRegistry:
 
         Raises:
             ContentDisallowed: it is not accepted.
+            DecodeError: it is not even a text.
         """
-        content_type = content_type or 'application/data'
+        content_type = _content_type(content_type)
         if accept is None:
             if content_type in self._disabled_content_types and not force:
                 raise self._refusal(content_type, 'it is disabled unless asked for')
@@ -323,13 +325,22 @@ def _reason(exc: Exception) -> str:
     return f'{type(exc).__name__}: {exc}'
 
 
+def _content_type(given: Any) -> str:
+    """Return the content type, or what stands for none."""
+    if not given:
+        return 'application/data'
+    if isinstance(given, str):
+        return given
+    raise DecodeError(f'the content type is not a text but {given!r}')
+
+
 def _raw_decode(data: Any, content_encoding: str | None) -> Any:
     """Turn the bytes of a text into text, and leave everything else as it is."""
-    encoding = (content_encoding or 'utf-8').lower()
-    if data is None or encoding in SKIP_DECODE or isinstance(data, str):
+    if data is None or isinstance(data, str):
         return data
     try:
+        encoding = (content_encoding or 'utf-8').lower()
         # Not codecs.decode: its 'zlib' and 'bz2' would unpack whatever a sender labels so.
-        return str(data, encoding)
-    except (UnicodeError, LookupError, TypeError) as exc:
-        raise DecodeError(f'the body is not text in {encoding!r}: {_reason(exc)}') from exc
+        return data if encoding in SKIP_DECODE else str(data, encoding)
+    except Exception as exc:  # the sender chose the encoding: it can be anything
+        raise DecodeError(f'the body is not text in {content_encoding!r}: {_reason(exc)}') from exc

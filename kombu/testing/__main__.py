@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,17 @@ from typing import Any
 from kombu.connection import Connection
 from kombu.utils.imports import symbol_by_name
 
-from .matrix import Outcome, Report, Result, as_json, as_rst, as_text, from_json
+from .matrix import Report, Result, as_json, as_rst, as_text, from_json
 from .runner import run, selected
 from .scenario import GROUPS
 from .suite import TransportSuite
 from .target import Target
 
-FORMATS = {'text': as_text, 'json': as_json, 'rst': as_rst}
+FORMATS: dict[str, Callable[[Sequence[Report]], str]] = {
+    'text': as_text,
+    'json': as_json,
+    'rst': as_rst,
+}
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -31,21 +35,37 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument('url', nargs='?', help='broker URL, as kombu.Connection takes it')
     parser.add_argument(
-        '--target', metavar='MODULE:NAME', help='a kombu.testing.Target, or a function that makes one'
+        '--target',
+        metavar='MODULE:NAME',
+        help='a kombu.testing.Target, or a function that makes one',
     )
     parser.add_argument(
-        '--only', action='append', default=[], metavar='GROUP', help='a group or id, with wildcards; repeatable'
+        '--only',
+        action='append',
+        default=[],
+        metavar='GROUP',
+        help='a group or id, with wildcards; repeatable',
     )
     parser.add_argument(
-        '--option', action='append', default=[], metavar='NAME=JSON', help='a transport option; repeatable'
+        '--option',
+        action='append',
+        default=[],
+        metavar='NAME=JSON',
+        help='a transport option; repeatable',
     )
     parser.add_argument(
-        '--set', action='append', default=[], metavar='NAME=JSON', help='a field of the Target; repeatable'
+        '--set',
+        action='append',
+        default=[],
+        metavar='NAME=JSON',
+        help='a field of the Target; repeatable',
     )
     parser.add_argument('--name', help='heading of the column')
     parser.add_argument('--json', metavar='FILE', help='write the report to FILE')
     parser.add_argument('--format', choices=FORMATS, default='text', help='of what is printed')
-    parser.add_argument('--merge', nargs='+', metavar='FILE', help='print the table of these reports instead')
+    parser.add_argument(
+        '--merge', nargs='+', metavar='FILE', help='print the table of these reports instead'
+    )
     parser.add_argument('--list', action='store_true', help='list the scenarios and end')
     parser.add_argument('--quiet', action='store_true', help='no line for each scenario as it ends')
     given = parser.parse_args(argv)
@@ -69,8 +89,8 @@ def pairs(items: Sequence[str]) -> dict[str, Any]:
 def target_of(given: argparse.Namespace) -> Target:
     """Make the target that the command line describes."""
     if given.target:
-        found = symbol_by_name(given.target)
-        target: Target = found() if callable(found) else found
+        found: Any = symbol_by_name(given.target)
+        target = found if isinstance(found, Target) else found()
     elif Connection(given.url).transport.default_port:
         target = Target.tcp(given.url)
     else:
@@ -84,8 +104,10 @@ def target_of(given: argparse.Namespace) -> Target:
 
 def progress(result: Result) -> None:
     """Print a line about a scenario that has ended."""
-    detail = '' if result.outcome is Outcome.PASSED else f'  {result.detail.strip().splitlines()[-1:]}'
-    sys.stderr.write(f'{result.outcome.value:14} {result.seconds:6.2f} s  {result.id}{detail}\n')
+    detail = ' '.join(result.detail.split())[:300]
+    sys.stderr.write(
+        f'{result.outcome.value:14} {result.seconds:6.2f} s  {result.id}  {detail}'.rstrip() + '\n'
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,7 +122,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.merge:
         reports = from_json(*(Path(name).read_text(encoding='utf-8') for name in given.merge))
     else:
-        reports = [run(target_of(given), only=given.only, progress=None if given.quiet else progress)]
+        reports = [
+            run(target_of(given), only=given.only, progress=None if given.quiet else progress)
+        ]
     if given.json:
         Path(given.json).write_text(as_json(reports), encoding='utf-8')
     write(FORMATS[given.format](reports))

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
+from kombu.exceptions import KombuError
 from kombu.messaging import Consumer, Producer
 from kombu.utils.uuid import uuid
 
@@ -185,9 +185,7 @@ class Bench:
 
     def proxy(self) -> tuple[str, Proxy]:
         """Put a proxy in front of the target; the URL through it, and the proxy."""
-        if self.target.proxy is None:
-            raise Broken('the scenario must say that it needs a proxy')
-        url, proxy = self._stack.enter_context(self.target.proxy())
+        url, proxy = self._stack.enter_context(self.hook('proxy')())
         # Released connections must not wait for a proxy that is stalled: heal it before they are.
         self._stack.callback(proxy.heal)
         return url, proxy
@@ -203,6 +201,13 @@ class Bench:
         )
         self._stack.callback(child.kill)
         return child
+
+    def hook(self, name: str) -> Any:
+        """Return what the target offers as `name`; the scenario must say that it needs it."""
+        found = getattr(self.target, name)
+        if found is None:
+            raise Broken(f'the scenario must say that it needs {name}')
+        return found
 
     def finally_(self, fun: Callable[[], Any]) -> None:
         """Call `fun` when the scenario is over, however it ends."""
@@ -305,11 +310,18 @@ class Bench:
     @staticmethod
     def errors(connection: Any) -> tuple[type[BaseException], ...]:
         """What a caller of this connection has to expect when something is wrong."""
-        return (*connection.connection_errors, *connection.channel_errors)
+        return (*connection.connection_errors, *connection.channel_errors, KombuError)
+
+    @staticmethod
+    def refusals(connection: Any) -> tuple[type[BaseException], ...]:
+        """What a caller of this connection may meet who asks for the impossible."""
+        return (*Bench.errors(connection), ValueError, TypeError, OverflowError)
 
     def count(self, queue: Any) -> int:
         """Ask how many messages are ready in a bound queue."""
-        _, messages, _ = queue.channel.queue_declare(queue=queue.name, passive=True, auto_delete=False)
+        _, messages, _ = queue.channel.queue_declare(
+            queue=queue.name, passive=True, auto_delete=False
+        )
         return int(messages)
 
     def exists(self, queue: Any, connection: Any = None) -> bool:
@@ -335,7 +347,10 @@ class Bench:
         if not (self._queues or self._exchanges):
             return
         with self.target.connection() as connection:
-            for method, names in (('queue_delete', self._queues), ('exchange_delete', self._exchanges)):
+            for method, names in (
+                ('queue_delete', self._queues),
+                ('exchange_delete', self._exchanges),
+            ):
                 for name in dict.fromkeys(names):
                     with suppress(Exception):  # many are gone already
                         channel = connection.default_channel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import reprlib
 import sys
 import threading
 import time
@@ -12,8 +13,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import SkipTest
 
-__all__ = ('Broken', 'Hung', 'NotApplicable', 'NotClaimed', 'check', 'equal', 'eventually', 'raises',
- 'within')
+__all__ = (
+    'Broken',
+    'Hung',
+    'NotApplicable',
+    'NotClaimed',
+    'check',
+    'equal',
+    'eventually',
+    'raises',
+    'together',
+    'within',
+)
 
 T = TypeVar('T')
 
@@ -48,8 +59,11 @@ def equal(actual: object, expected: object, what: str) -> None:
 
 def shorten(value: object, limit: int = 400) -> str:
     """Represent `value` in at most some `limit` characters."""
-    text = repr(value[:200] if isinstance(value, (bytes, str)) else value)
-    return text if len(text) <= limit else f'{text[: limit - 20]} ... ({len(text)} characters)'
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = limit // 2
+    short.maxlist = short.maxtuple = short.maxset = short.maxdict = 30
+    text = short.repr(bytes(value[:limit]) if isinstance(value, (bytes, bytearray)) else value)
+    return text if len(text) <= limit else f'{text[: limit - 4]} ...'
 
 
 def raises(
@@ -109,7 +123,7 @@ def within(seconds: float, fun: Callable[[], Any], what: str) -> Any:
     def work() -> None:
         try:
             results.append(fun())
-        except BaseException as exc:  # noqa: BLE001 - handed to the caller whatever it is
+        except BaseException as exc:
             errors.append(exc)
 
     thread = threading.Thread(
@@ -132,3 +146,34 @@ def places(stack: Iterable[traceback.FrameSummary], limit: int = 4) -> str:
     return ' < '.join(
         f'{Path(frame.filename).name}:{frame.lineno} {frame.name}()' for frame in reversed(inner)
     )
+
+
+def together(seconds: float, work: Callable[[int], Any], count: int) -> list[Any]:
+    """Call `work(number)` in `count` threads at once; return what each returned, or its exception.
+
+    Raises:
+        Hung: one of them did not end within `seconds`.
+    """
+    results: list[Any] = [None] * count
+    start = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        start.wait()
+        try:
+            results[number] = work(number)
+        except Exception as exc:
+            results[number] = exc
+
+    threads = [
+        threading.Thread(target=run, args=(number,), daemon=True, name=f'together-{number}')
+        for number in range(count)
+    ]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    stuck = [thread.name for thread in threads if thread.is_alive()]
+    if stuck:
+        raise Hung(f'{len(stuck)} of {count} threads did not end in {seconds:g} s')
+    return results

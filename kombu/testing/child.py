@@ -1,7 +1,7 @@
 """Other processes: what a scenario kills, freezes, or keeps out of its own figures.
 
-The parent's side is `Child`.  The child's side is `main`, with one function for each task; it reports on standard output,
-a line an event, and takes commands on standard input.
+The parent's side is `Child`.  The child's side is `main`, with one function for each task; it
+reports on standard output, a line an event, and takes commands on standard input.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -149,7 +148,7 @@ def drain(connection: Any, seconds: float = 0.2) -> None:
     """Drain once."""
     try:
         connection.drain_events(timeout=seconds)
-    except socket.timeout:
+    except TimeoutError:
         pass
 
 
@@ -169,7 +168,8 @@ def commands() -> queue.Queue[str]:
 def hold(connection: Any, name: str, prefetch: int = 1, busy: bool = False) -> None:
     """Take messages and keep them; with `busy` never come back from the first callback.
 
-    Commands: `ack`, `reject`, `requeue` (the messages in hand), `close` (the channel), `release` (the connection).
+    Commands: `ack`, `reject`, `requeue` (the messages in hand), `close` (the channel), `release`
+        (the connection).
     """
     incoming = commands()
     held: list[Any] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import socket
 import threading
 import time
 from pathlib import Path
@@ -19,7 +18,8 @@ WARM_UP = 30
 
 
 def figures() -> dict[str, int]:
-    """Count file descriptors, threads, and kilobytes of resident memory; garbage is collected first."""
+    """Count file descriptors, threads, and kilobytes of resident memory; garbage is collected
+    first."""
     gc.collect()
     pages = int(Path('/proc/self/statm').read_text(encoding='ascii').split()[1])
     return {
@@ -42,7 +42,7 @@ def use(connection: Any, name: str) -> None:
         while not got and time.monotonic() < end:
             try:
                 clone.drain_events(timeout=1)
-            except socket.timeout:
+            except TimeoutError:
                 continue
         got[0].ack()
         consumer.cancel()
@@ -59,7 +59,8 @@ def measure_reconnects(connection: Any, name: str, count: int) -> dict[str, dict
 
 
 def measure_idle(connection: Any, name: str, seconds: float) -> dict[str, float]:
-    """Measure the CPU seconds of a consumer that waits `seconds` for a message that does not come."""
+    """Measure the CPU seconds of a consumer that waits `seconds` for a message that does not
+    come."""
     channel = connection.channel()
     consumer: Any = Consumer(
         channel, [Queue(name)(channel)], on_message=lambda message: None, auto_declare=False
@@ -68,6 +69,6 @@ def measure_idle(connection: Any, name: str, seconds: float) -> dict[str, float]
     wall, cpu = time.monotonic(), time.process_time()
     try:
         connection.drain_events(timeout=seconds)
-    except socket.timeout:
+    except TimeoutError:
         pass
     return {'cpu': time.process_time() - cpu, 'wall': time.monotonic() - wall}

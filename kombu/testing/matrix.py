@@ -1,7 +1,7 @@
 """The guarantee matrix: which transport was proved to give which guarantee.
 
-A run of the suite gives a `Report`; reports of several transports go side by side into one table, as text, JSON or
-reStructuredText.  The tables of the documentation are made here.
+A run of the suite gives a `Report`; reports of several transports go side by side into one table,
+as text, JSON or reStructuredText.  The tables of the documentation are made here.
 """
 
 from __future__ import annotations
@@ -123,7 +123,9 @@ def as_json(reports: Iterable[Report]) -> str:
 
 
 def from_json(*texts: str) -> list[Report]:
-    """Read reports, from any number of JSON texts; of two with one name the later results replace the earlier.
+    """Read reports from any number of JSON texts.
+
+    Of two reports with one name, the results of the later replace those of the earlier.
 
     Raises:
         ValueError: a text is not what `as_json` writes.
@@ -212,6 +214,7 @@ def as_rst(reports: Sequence[Report], *, only_summary: bool = False) -> str:
     for title, table in tables:
         out += [f'.. list-table:: {title}'.rstrip(), '   :header-rows: 1', '']
         for cells in table:
-            out += [f'   {"* -" if not column else "  -"} {cell}'.rstrip() for column, cell in enumerate(cells)]
+            marks = ('* -', *['  -'] * len(reports))
+            out += [f'   {mark} {cell}'.rstrip() for mark, cell in zip(marks, cells, strict=True)]
         out += ['']
     return '\n'.join([*out, *([] if only_summary else [LEGEND, ''])])

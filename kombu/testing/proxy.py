@@ -1,7 +1,8 @@
 """A TCP proxy that misbehaves on request.
 
-It stands between a client and a broker and does to the bytes what networks do: loses them, delays them, delivers them
-one at a time, cuts the connection between any two of them.  Everything happens on the loopback interface, in threads.
+It stands between a client and a broker and does to the bytes what networks do: loses them, delays
+them, delivers them one at a time, cuts the connection between any two of them.  Everything happens
+on the loopback interface, in threads.
 
 Directions are named as the client sees them: `'up'` runs to the broker, `'down'` comes back.
 """
@@ -12,12 +13,13 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ('UP', 'DOWN', 'Proxy', 'proxied')
+__all__ = ('DOWN', 'UP', 'Proxy', 'proxied')
 
 UP, DOWN = 'up', 'down'
 BOTH = (UP, DOWN)
@@ -106,7 +108,7 @@ class Proxy:
     def __repr__(self) -> str:
         return f'<Proxy {self.host}:{self.port} -> {self.upstream[0]}:{self.upstream[1]}>'
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Any:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -144,7 +146,8 @@ class Proxy:
             self._changed.notify_all()
 
     def cut(self, *, reset: bool = True) -> int:
-        """Cut every connection now, with RST or (`reset=False`) with FIN; return how many there were."""
+        """Cut every connection now, with RST or (`reset=False`) with FIN; return how many there
+        were."""
         with self._changed:
             links = list(self._links)
             self._links.clear()
@@ -155,7 +158,8 @@ class Proxy:
         return len(links)
 
     def cut_after(self, nbytes: int, *, direction: str = UP, reset: bool = True) -> None:
-        """Cut every connection once `nbytes` more bytes have gone in `direction`; then behave again."""
+        """Cut every connection once `nbytes` more bytes have gone in `direction`; then behave
+        again."""
         with self._changed:
             self._budget[direction] = nbytes
             self._budget_resets = reset
@@ -194,13 +198,13 @@ class Proxy:
 
     # -- threads
 
-    def _set(self, **changes: object) -> None:
+    def _set(self, **changes: Any) -> None:
         with self._changed:
-            self._faults = replace(self._faults, **changes)  # type: ignore[arg-type]  # the callers' types
+            self._faults = replace(self._faults, **changes)
             self._changed.notify_all()
 
-    def _spawn(self, target: object, *args: object) -> None:
-        threading.Thread(target=target, args=args, daemon=True, name='proxy').start()  # type: ignore[arg-type]  # as above
+    def _spawn(self, target: Callable[..., object], *args: object) -> None:
+        threading.Thread(target=target, args=args, daemon=True, name='proxy').start()
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -276,7 +280,9 @@ class Proxy:
 
 
 @contextmanager
-def proxied(url: str, default_port: int = 0, *, host: str = '127.0.0.1') -> Iterator[tuple[str, Proxy]]:
+def proxied(
+    url: str, default_port: int = 0, *, host: str = '127.0.0.1'
+) -> Iterator[tuple[str, Proxy]]:
     """Put a `Proxy` in front of the server of `url`.
 
     Args:

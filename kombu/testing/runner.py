@@ -30,7 +30,8 @@ OUTCOMES: tuple[tuple[type[BaseException], Outcome], ...] = (
 def selected(
     suite: type[TransportSuite], only: Collection[str] = ()
 ) -> Iterator[tuple[Guarantee, Marked]]:
-    """List the scenarios of `suite` whose group or id matches one of the patterns `only`; all without patterns."""
+    """List the scenarios of `suite` whose group or id matches one of the patterns `only`; all
+    without patterns."""
     for guarantee, method in guarantees(suite):
         names = (guarantee.group, guarantee.id)
         if not only or any(fnmatchcase(name, pattern) for name in names for pattern in only):

@@ -1,7 +1,8 @@
 """A scenario: one guarantee, its conditions, and a time limit.
 
-A scenario is a method of a group class, marked with `scenario`.  Called without arguments (as a test framework does) it
-runs against `self.target` in a thread of its own, so that one that hangs is reported and left behind.
+A scenario is a method of a group class, marked with `scenario`.  Called without arguments (as a
+test framework does) it runs against `self.target` in a thread of its own, so that one that hangs
+is reported and left behind.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Guarantee:
 
     Attributes:
         id: group and name, `delivery.fifo`.
-        title: one line that completes the sentence *the transport guarantees:*.
+        title: what completes the sentence *the transport guarantees:*.
         requires: capabilities the transport must claim.
         needs: what the target must offer; see `NEEDS`.
         seconds: time limit.
@@ -110,7 +111,8 @@ def scenario(
 
     def decorate(body: Callable[[Any, Bench], None]) -> Callable[[Any], None]:
         prefix = f'test_{group}_'
-        title, _, _ = inspect.cleandoc(body.__doc__ or '').partition('\n')
+        first, _, _ = inspect.cleandoc(body.__doc__ or '').partition('\n\n')
+        title = ' '.join(first.split())
         if not body.__name__.startswith(prefix) or not title:
             raise ValueError(f'{body.__qualname__} must be named {prefix}... and have a docstring')
         guarantee = Guarantee(
@@ -129,7 +131,7 @@ def scenario(
 
         run.__name__, run.__qualname__ = body.__name__, body.__qualname__
         run.__doc__, run.__module__ = body.__doc__, body.__module__
-        cast(Marked, run).guarantee = guarantee
+        cast('Marked', run).guarantee = guarantee
         return run
 
     return decorate

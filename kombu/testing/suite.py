@@ -49,8 +49,8 @@ class TransportSuite(
 ):
     """Prove a transport against its broker.
 
-    A subclass names the broker by `url`, or describes all that can be done to it by `target`; a test framework runs
-    its `test_...` methods::
+    A subclass names the broker by `url`, or describes all that can be done to it by `target`; a
+    test framework runs its `test_...` methods::
 
         class TestMine(TransportSuite):
             url = 'mine://localhost'

@@ -1,7 +1,8 @@
 """What the conformance suite runs against, as data.
 
-A `Target` names a broker and says what can be done to it: restarted, frozen, put behind a proxy.  A scenario that needs
-what the target lacks is *not applicable* and says why; it never counts as passed.
+A `Target` names a broker and says what can be done to it: restarted, frozen, put behind a proxy.
+A scenario that needs what the target lacks is *not applicable* and says why; it never counts as
+passed.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class Target:
         name: heading in the tables; the scheme of the URL by default.
         transport_options: for every connection.
         connect_args: further arguments of every `kombu.Connection`.
-        capabilities: what to hold the transport to, instead of `Transport.implements`; exchange types are written
-            `exchange:topic`.
+        capabilities: what to hold the transport to, instead of `Transport.implements`; exchange
+            types are written `exchange:topic`.
         processes: whether other processes can reach the broker; None asks the transport.
         ordered: whether the store keeps the order of messages at all.
         restart: starts the server again, after `kill` or instead of it; returns when it is ready.
@@ -79,9 +80,11 @@ class Target:
         inject_raw: puts bytes into a queue behind the transport's back.
         clock: the broker's clock, where it can be turned.
         confirm_options: transport options that switch publisher confirms on.
-        fault_options: transport options that bound every call to a few seconds, for broken networks.
+        fault_options: transport options that bound every call to a few seconds, for broken
+            networks.
         lease_options: transport options for leases of so many seconds.
-        delivery_limit_arguments: queue arguments with which `x-delivery-limit` and `x-delivery-count` work.
+        delivery_limit_arguments: queue arguments with which `x-delivery-limit` and
+            `x-delivery-count` work.
         limits: scenarios, by id, that the server itself is known not to stand, and why.
         tick: the smallest time, in seconds, that the store's timers tell apart.
         settle: seconds after which what was published can be seen everywhere.
@@ -151,9 +154,10 @@ class Target:
 
     def missing(self, needs: Iterable[str]) -> list[str]:
         """Tell why a scenario with these `needs` cannot run here; one sentence a need."""
-        return [NEEDS[need] for need in sorted(needs) if not self._has(need)]
+        return [NEEDS[need] for need in sorted(needs) if not self.has(need)]
 
-    def _has(self, need: str) -> bool:
+    def has(self, need: str) -> bool:
+        """Tell whether the target offers what `need`, one of `NEEDS`, names."""
         if need == 'processes':
             return 'processes' in self.claims() if self.processes is None else self.processes
         if need == 'freeze':

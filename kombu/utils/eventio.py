@@ -356,3 +356,6 @@ class Waker:
         """Release the descriptors."""
         self._reader.close()
         self._writer.close()
+
+    def __del__(self) -> None:
+        self.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import random
 from collections import OrderedDict, UserDict
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
 from functools import wraps
 from itertools import count
 from threading import RLock
@@ -70,7 +70,7 @@ class ChannelPromise:
 class LRUCache(UserDict[K, V]):
     """A dictionary that forgets what was used longest ago; safe to share between threads.
 
-    Views are of a copy, so that others may use the cache while it is iterated.
+    What is iterated is a copy, so that others may use the cache meanwhile.
 
     Args:
         limit: the most keys to keep; None or 0 keeps all.
@@ -143,29 +143,31 @@ class LRUCache(UserDict[K, V]):
             self[key] = str(value)  # type: ignore[assignment]
             return int(value)
 
-    def _copy(self) -> dict[K, V]:
+    def _copy(self) -> OrderedDict[K, V]:
         with self.mutex:
-            return dict(self.data)
+            return self.data.copy()
 
     def __iter__(self) -> Iterator[K]:
-        return iter(self._copy())
+        with self.mutex:
+            return iter(list(self.data))
 
     def keys(self) -> KeysView[K]:
         return self._copy().keys()
 
-    def values(self) -> ValuesView[V]:
-        return self._copy().values()
+    def values(self) -> list[V]:  # type: ignore[override]  # several times faster than a view
+        with self.mutex:
+            return list(self.data.values())
 
-    def items(self) -> ItemsView[K, V]:
-        return self._copy().items()
+    def items(self) -> list[tuple[K, V]]:  # type: ignore[override]  # likewise
+        with self.mutex:
+            return list(self.data.items())
 
     iterkeys = keys
     itervalues = values
     iteritems = items
 
     def __getstate__(self) -> dict[str, Any]:
-        with self.mutex:
-            return {'limit': self.limit, 'data': self.data.copy()}
+        return {'limit': self.limit, 'data': self._copy()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

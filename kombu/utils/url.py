@@ -115,7 +115,7 @@ def _split_address(address: str, url: str) -> tuple[str | None, int | None]:
             raise ValueError(f'a bracket in {_shown(url)} belongs to no IPv6 address; {_HINT}')
     if not digits:
         port = None
-    elif digits.isascii() and digits.isdigit() and int(digits) <= 65535:
+    elif _is_number(digits) and len(digits) < 9 and int(digits) <= 65535:
         port = int(digits)
     else:
         raise ValueError(f'the port in {_shown(url)} is not a number from 0 to 65535; {_HINT}')
@@ -149,7 +149,11 @@ def _mask_malformed(url: str, mask: str | None) -> str:
 
 def _is_address(host: str) -> bool:
     port = host.partition(':')[2]
-    return host.startswith('[') or not port or (port.isascii() and port.isdigit())
+    return host.startswith('[') or not port or _is_number(port)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def parse_url(url: str) -> dict[str, Any]:
@@ -283,8 +287,8 @@ def sanitize_url(url: str, mask: str | None = '**') -> str:
 
 def _sanitize(url: str, mask: str | None) -> str:
     authority, _, path = url.partition('://')[2].partition('/')
-    if '@' in path and ':' in authority and '@' not in authority:
-        # Maybe a port and a virtual host, maybe a password that begins with `1/`.
+    if '@' in path and ':' in authority:
+        # Maybe a port and a virtual host with an `@`, maybe a password with a `/`.
         return _mask_malformed(url, mask)
     try:
         return as_url(*url_to_parts(url), sanitize=True, mask=mask)

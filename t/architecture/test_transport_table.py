@@ -48,10 +48,10 @@ def test_render(script: ModuleType) -> None:
     plain = {'exchange_type': frozenset({'direct'}), 'priority': True}
     fake = SimpleNamespace(implements=Implements(plain))
     lines = script.render(script.rows({'fake': fake})).splitlines()
-    assert lines[1].split() == ['\\', 'fake']
+    assert lines[1].split() == ['feature', 'fake']
     assert lines[3].split() == ['direct', 'exchange', 'yes']
     assert any(line.split() == ['priority', 'yes'] for line in lines)
-    assert any(line.split() == ['dead', 'letter', '-'] for line in lines)
+    assert any(line.split() == ['dead', 'letter', '—'] for line in lines)
 
 
 class Implements(dict[str, object]):

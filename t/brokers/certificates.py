@@ -23,7 +23,14 @@ def make_certificates(folder: Path) -> dict[str, str]:
     for authority in ('ca', 'stranger'):
         openssl(
             *('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '30'),
-            *('-keyout', f'{authority}.key', '-out', f'{authority}.pem', '-subj', f'/CN=test {authority}'),
+            *(
+                '-keyout',
+                f'{authority}.key',
+                '-out',
+                f'{authority}.pem',
+                '-subj',
+                f'/CN=test {authority}',
+            ),
             *('-addext', 'basicConstraints=critical,CA:true'),
             *('-addext', 'keyUsage=critical,keyCertSign,cRLSign'),
         )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from miniatures import BareTransport, OwnTransport, SharedTransport
 
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.exceptions import TimeoutError
 from kombu.transport import TRANSPORT_ALIASES
+from t.compat.miniatures import BareTransport, OwnTransport, SharedTransport
 
 
 @pytest.fixture
 def alias(monkeypatch):
     """Register a transport as its module does when it is imported."""
-    monkeypatch.setitem(TRANSPORT_ALIASES, 'least', 'miniatures:LeastTransport')
-    monkeypatch.setitem(TRANSPORT_ALIASES, 'shared', 'miniatures.SharedTransport')
+    monkeypatch.setitem(TRANSPORT_ALIASES, 'least', 't.compat.miniatures:LeastTransport')
+    monkeypatch.setitem(TRANSPORT_ALIASES, 'shared', 't.compat.miniatures.SharedTransport')
 
 
 def drain(connection, count):
@@ -32,7 +32,7 @@ def test_three_methods_make_a_transport(alias):
         assert connection.info()['port'] == 4711
         producer = connection.Producer()
         for n in range(3):
-            producer.publish({'n': n}, exchange, 'a.b', declare=[queue], retry=True)
+            producer.publish({'n': n}, 'a.b', exchange=exchange, declare=[queue], retry=True)
         got = []
         with connection.Consumer([queue], prefetch_count=2) as consumer:
             consumer.on_message = got.append

@@ -1,4 +1,4 @@
-"""Whatever the parts, a URL made of them is taken apart into the same parts, and shows no password."""
+"""A URL made of any parts is taken apart into the same parts, and shows no password."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PARTS = st.tuples(
 @given(PARTS)
 @example(('amqp', '::1', 5672, 'u@', 'p/', '/', {'a': '&'}))
 def test_round_trip(parts: tuple[str, ...]) -> None:
-    assert url_to_parts(as_url(*parts)) == parts  # type: ignore[arg-type]
+    assert tuple(url_to_parts(as_url(*parts))) == parts  # type: ignore[arg-type]
 
 
 @given(PARTS)
@@ -35,7 +35,7 @@ def test_sanitized(parts: tuple[str, ...]) -> None:
     scheme, host, port, user, password, path, _ = parts
     shown = sanitize_url(as_url(*parts))  # type: ignore[arg-type]
     masked = password and '**'
-    assert url_to_parts(shown) == (scheme, host, port, user, masked, path, {})
+    assert tuple(url_to_parts(shown)) == (scheme, host, port, user, masked, path, {})
     assert sanitize_url(shown) == shown
 
 
@@ -55,7 +55,12 @@ def test_passwords_nobody_encoded(user: str, before: str, after: str, tail: str)
     """Whatever stands between the first colon and the last `@` is hidden."""
     url = f'amqp://{user}:{before}SECRET{after}@{tail}'
     assert 'SECRET' not in sanitize_url(url)
+    assert 'SECRET' not in complaint(url)
+
+
+def complaint(url: str) -> str:
     try:
         url_to_parts(url)
     except ValueError as exc:
-        assert 'SECRET' not in str(exc)
+        return str(exc)
+    return ''

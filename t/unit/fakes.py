@@ -7,18 +7,21 @@
     assert broker.count('connect') == 3
     broker.cut()                                    # every open connection is broken from here on
 
-Nothing here blocks, sleeps or opens a socket.  Operations are recorded in `broker.calls`, in order, before a planned failure is
-raised, so that attempts count whether they succeed or not.  The operations are `connect`, `close_connection`, `create_channel`,
-`close_channel`, `heartbeat_check`, `drain_events`, and on a channel the names of py-amqp's channel methods.
+Nothing here blocks, sleeps or opens a socket.  Operations are recorded in `broker.calls`, in order,
+before a planned failure is raised, so that attempts count whether they succeed or not.  The
+operations are `connect`, `close_connection`, `create_channel`, `close_channel`, `heartbeat_check`,
+`drain_events`, and on a channel the names of py-amqp's channel methods.
 """
 
 from __future__ import annotations
 
 import itertools
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = (
     'Call',
@@ -41,7 +44,7 @@ class ChannelFailure(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """One recorded operation; `host` is where it went, and `connection` the number of the connection it used."""
+    """One recorded operation: the host it went to, and the number of the connection it used."""
 
     name: str
     host: str | None = None
@@ -90,7 +93,14 @@ class FakeBroker:
         times: int | None = 1,
         host: str | None = None,
     ) -> None:
-        """Make operation `name` raise `error` the next `times` times (None: always), on `host` only where given."""
+        """Make operation `name` raise `error`.
+
+        Args:
+            name: the operation.
+            error: by default a `LinkFailure`.
+            times: how often; None is always.
+            host: on this host only.
+        """
         if error is None:
             error = LinkFailure(f'{name} refused')
         self._plans.setdefault(name, []).append(_Plan(error, times, host))
@@ -100,7 +110,7 @@ class FakeBroker:
         self._plans.clear()
 
     def cut(self) -> None:
-        """Break every open connection, as a pulled cable does: its next use raises `LinkFailure`."""
+        """Break every open connection, like a pulled cable: its next use raises `LinkFailure`."""
         for connection in self.connections:
             if not connection.closed:
                 connection.broken = True
@@ -131,7 +141,11 @@ class FakeBroker:
     # -- what the fake transport does
 
     def record(
-        self, name: str, connection: FakeConnection | None = None, host: str | None = None, **args: Any
+        self,
+        name: str,
+        connection: FakeConnection | None = None,
+        host: str | None = None,
+        **args: Any,
     ) -> None:
         if connection is not None:
             host = connection.host
@@ -163,7 +177,7 @@ class FakeConnection:
 
 
 class FakeChannel:
-    """Accept any method of py-amqp's channel by keyword and record it; the few with an answer answer."""
+    """Accept and record any method of py-amqp's channel, and answer where there is an answer."""
 
     #: Answers that are not None: computed from the broker and the arguments.
     _answers: dict[str, Callable[[FakeBroker, dict[str, Any]], Any]] = {
@@ -174,7 +188,9 @@ class FakeChannel:
         ),
         'queue_purge': lambda broker, args: len(broker.queues.get(args.get('queue', ''), ())),
         'queue_delete': lambda broker, args: len(broker.queues.pop(args.get('queue', ''), ())),
-        'basic_get': lambda broker, args: (broker.queues.get(args.get('queue', '')) or [None]).pop(0),
+        'basic_get': lambda broker, args: (broker.queues.get(args.get('queue', '')) or [None]).pop(
+            0
+        ),
     }
 
     def __init__(self, connection: FakeConnection, channel_id: int) -> None:
@@ -237,7 +253,7 @@ class FakeChannel:
             connection.channels.remove(self)
             self.broker.record('close_channel', connection)
 
-    def __enter__(self) -> FakeChannel:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -307,7 +323,7 @@ class FakeTransport:
     def drain_events(self, connection: FakeConnection, timeout: float | None = None) -> Any:
         self.broker.record('drain_events', connection, timeout=timeout)
         if not self.broker.events:
-            raise socket.timeout('nothing to read')
+            raise TimeoutError('nothing to read')
         return self.broker.events.pop(0)()
 
     def heartbeat_check(self, connection: FakeConnection, rate: int = 2) -> None:

@@ -50,7 +50,12 @@ class TestTimetuple:
 class TestLamportClock:
     def test_counts(self) -> None:
         clock = LamportClock()
-        assert [clock.forward(), clock.forward(), clock.adjust(10), clock.adjust(3)] == [1, 2, 11, 12]
+        assert [clock.forward(), clock.forward(), clock.adjust(10), clock.adjust(3)] == [
+            1,
+            2,
+            11,
+            12,
+        ]
         assert clock.value == 12
         assert (str(clock), repr(clock)) == ('12', '<LamportClock: 12>')
 

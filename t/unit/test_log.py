@@ -52,7 +52,8 @@ def test_safeify_format() -> None:
         def __repr__(self) -> str:
             raise ValueError
 
-    text = '%s|%r|%d|%r' % tuple(safeify_format('%s|%r|%d|%r', (b'\xff', Broken(), 3, {'a': 1})))
+    fmt = '%s|%r|%d|%r'
+    text = fmt % tuple(safeify_format(fmt, (b'\xff', Broken(), 3, {'a': 1})))
     assert text.startswith('\ufffd|<Unrepresentable')
     assert text.endswith("|3|{'a': 1}")
     assert list(safeify_format('%s', ('a', 'more'))) == ['a', 'more']

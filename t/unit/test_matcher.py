@@ -43,7 +43,7 @@ def test_pattern_first() -> None:
 
 
 def test_suggests() -> None:
-    with pytest.raises(MatcherNotInstalled, match="No matcher installed for glop.*'glob'"):
+    with pytest.raises(MatcherNotInstalled, match=r"No matcher installed for glop.*'glob'"):
         matcher.match('a', 'b', 'glop')
 
 

@@ -28,7 +28,7 @@ class Thing:
     def close(self) -> None:
         self.closed = True
 
-    def __enter__(self) -> Thing:
+    def __enter__(self) -> Any:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from kombu.entity import Queue
@@ -18,6 +19,27 @@ def spread(inboxes: list[Inbox]) -> list[int]:
     return sorted(len(inbox.messages) for inbox in inboxes)
 
 
+def share(bench: Bench, queue: Any, inboxes: list[Inbox], least: int = 8) -> None:
+    bench.publish(queue, *range(20))
+    channels = [inbox.channel for inbox in inboxes]
+    bench.wait(channels, lambda: sum(spread(inboxes)) >= 20)
+    got = sorted(body for inbox in inboxes for body in inbox.bodies)
+    equal(got, list(range(20)), 'what both got together')
+    check(spread(inboxes)[0] >= least, f'they got {spread(inboxes)} of 20')
+
+
+def times_out(bench: Bench, connection: Any, seconds: float) -> None:
+    start = bench.now()
+    try:
+        connection.drain_events(timeout=seconds)
+    except TimeoutError:
+        took = bench.now() - start
+        check(0.5 * seconds <= took, f'it raised after {took:.3f} s of {seconds} s')
+        check(took < seconds + 2 * bench.target.patience, f'{took:.2f} s instead of {seconds} s')
+    else:
+        check(False, f'drain_events(timeout={seconds}) returned although nothing happened')
+
+
 class Consumers(Scenarios):
     """One queue, several consumers."""
 
@@ -27,32 +49,28 @@ class Consumers(Scenarios):
         channel = bench.channel()
         queue = bench.queue(channel)
         inboxes = [Inbox(channel, queue, settle=True) for _ in range(2)]
-        self._share(bench, queue, inboxes)
+        share(bench, queue, inboxes)
 
     @scenario('consumer')
     def test_consumer_share_connection(self, bench: Bench) -> None:
         """Two consumers of one queue on two channels of one connection take turns"""
         connection = bench.connect()
         queue = bench.queue(connection.channel())
-        inboxes = [Inbox(channel, queue(channel), settle=True, prefetch_count=1)
-                   for channel in (connection.channel(), connection.channel())]
-        self._share(bench, queue, inboxes)
+        inboxes = [
+            Inbox(channel, queue(channel), settle=True, prefetch_count=1)
+            for channel in (connection.channel(), connection.channel())
+        ]
+        share(bench, queue, inboxes)
 
     @scenario('consumer')
     def test_consumer_share_connections(self, bench: Bench) -> None:
         """Two consumers of one queue on two connections both get some, each message once"""
         queue = bench.queue(bench.channel())
-        inboxes = [Inbox(channel, queue(channel), settle=True, prefetch_count=1)
-                   for channel in (bench.channel(), bench.channel())]
-        self._share(bench, queue, inboxes, least=2)
-
-    def _share(self, bench: Bench, queue: Any, inboxes: list[Inbox], least: int = 8) -> None:
-        bench.publish(queue, *range(20))
-        channels = [inbox.channel for inbox in inboxes]
-        bench.wait(channels, lambda: sum(spread(inboxes)) >= 20)
-        got = sorted(body for inbox in inboxes for body in inbox.bodies)
-        equal(got, list(range(20)), 'what both got together')
-        check(spread(inboxes)[0] >= least, f'they got {spread(inboxes)} of 20')
+        inboxes = [
+            Inbox(channel, queue(channel), settle=True, prefetch_count=1)
+            for channel in (bench.channel(), bench.channel())
+        ]
+        share(bench, queue, inboxes, least=2)
 
     @scenario('consumer')
     def test_consumer_two_queues(self, bench: Bench) -> None:
@@ -84,7 +102,8 @@ class Consumers(Scenarios):
 
     @scenario('consumer')
     def test_consumer_cancel_keeps(self, bench: Bench) -> None:
-        """What a cancelled consumer holds stays in hand: to be settled, or given back by closing the channel"""
+        """What a cancelled consumer holds stays in hand: to be settled, or given back by
+        closing the channel"""
         connection = bench.connect()
         channel = connection.channel()
         queue = bench.queue(channel)
@@ -126,7 +145,8 @@ class Consumers(Scenarios):
 
     @scenario('consumer')
     def test_consumer_prefetch_at_once(self, bench: Bench) -> None:
-        """The prefetch count holds from the moment consume() returns, so another consumer gets the rest"""
+        """The prefetch count holds from the moment consume() returns, so another consumer gets
+        the rest"""
         connection = bench.connect()
         channel = connection.channel()
         queue = bench.queue(channel)
@@ -177,7 +197,8 @@ class Consumers(Scenarios):
 
     @scenario('consumer', requires={'recover'})
     def test_consumer_recover(self, bench: Bench) -> None:
-        """basic_recover(requeue=True) delivers again what is not acknowledged, flagged as redelivered"""
+        """basic_recover(requeue=True) delivers again what is not acknowledged, flagged as
+        redelivered"""
         channel = bench.channel()
         queue = bench.queue(channel)
         bench.publish(queue, *range(3))
@@ -192,7 +213,8 @@ class Consumers(Scenarios):
 
     @scenario('consumer')
     def test_consumer_callback_error(self, bench: Bench) -> None:
-        """An error raised by a callback reaches the caller of drain_events; message and connection survive"""
+        """An error raised by a callback reaches the caller of drain_events; message and
+        connection survive"""
         connection = bench.connect()
         channel = connection.channel()
         queue = bench.queue(channel)
@@ -252,7 +274,7 @@ class Consumers(Scenarios):
         waits = []
         publisher = queue(bench.channel())
         for number in range(5):
-            start = bench.later(0.1, lambda number=number: bench.publish(publisher, number))
+            start = bench.later(0.1, partial(bench.publish, publisher, number))
             inbox.wait(number + 1, 10)
             waits.append(bench.now() - start)
         limit = (0.1 + 1.0 + bench.target.settle) * bench.target.patience
@@ -260,24 +282,14 @@ class Consumers(Scenarios):
 
     @scenario('consumer')
     def test_consumer_timeout(self, bench: Bench) -> None:
-        """drain_events with a timeout raises socket.timeout in that time, with and without consumers"""
+        """drain_events with a timeout raises socket.timeout in that time, with and without
+        consumers"""
         connection = bench.connect()
         channel = connection.channel()
         queue = bench.queue(channel)
         for seconds in (0.05, 0.3):
-            self._times_out(bench, connection, seconds)
+            times_out(bench, connection, seconds)
         consumer = Queue(queue.name)(channel)
         consumer.consume(callback=lambda message: None)
         for seconds in (0.05, 0.3):
-            self._times_out(bench, connection, seconds)
-
-    def _times_out(self, bench: Bench, connection: Any, seconds: float) -> None:
-        start = bench.now()
-        try:
-            connection.drain_events(timeout=seconds)
-        except TimeoutError:
-            took = bench.now() - start
-            check(0.5 * seconds <= took, f'it raised after {took:.3f} s of {seconds} s')
-            check(took < seconds + 2 * bench.target.patience, f'{took:.2f} s instead of {seconds} s')
-        else:
-            check(False, f'drain_events(timeout={seconds}) returned although nothing happened')
+            times_out(bench, connection, seconds)

@@ -10,7 +10,8 @@ from ..scenario import Scenarios, scenario
 
 __all__ = ('Crash',)
 
-#: Lease of the processes that are killed, in seconds, where the transport takes messages under a lease.
+#: Lease of the processes that are killed, in seconds, where the transport takes messages under a
+#: lease.
 LEASE = 2.0
 
 
@@ -60,7 +61,8 @@ class Crash(Scenarios):
 
     @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=60)
     def test_crash_on_arrival(self, bench: Bench) -> None:
-        """A consumer killed the moment a message arrives, before anything was done with it, loses nothing"""
+        """A consumer killed the moment a message arrives, before anything was done with it,
+        loses nothing"""
         queue = bench.queue(survivor(bench).channel())
         bench.publish(queue, *range(6))
         for _ in range(3):
@@ -103,7 +105,8 @@ class Crash(Scenarios):
 
     @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=90)
     def test_crash_many(self, bench: Bench) -> None:
-        """With consumers killed at random points of their work every message is handled at least once"""
+        """With consumers killed at random points of their work every message is handled at
+        least once"""
         queue = bench.queue(survivor(bench).channel())
         bench.publish(queue, *range(120))
         points = ('on-arrival', 'before-ack', 'after-ack')

@@ -204,7 +204,8 @@ class Delivery(Scenarios):
 
     @scenario('delivery')
     def test_delivery_purge(self, bench: Bench) -> None:
-        """Purging removes what is ready, tells how many that were, and leaves alone what is in hand"""
+        """Purging removes what is ready, tells how many that were, and leaves alone what is in
+        hand"""
         connection = bench.connect()
         queue = bench.queue(connection.channel())
         bench.publish(queue, *range(5))

@@ -6,15 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from kombu.exceptions import KombuError
-
 from ..bench import Bench, Inbox, collect
 from ..checks import Broken, check, equal
 from ..scenario import Scenarios, scenario
 
 __all__ = ('DEADLINE', 'RETRY', 'Faults', 'usable')
 
-#: Seconds a call may take on a broken network, with a connect timeout of 2 s and the target's `fault_options`.
+#: Seconds a call may take on a broken network, with a connect timeout of 2 s and the target's
+#: `fault_options`.
 DEADLINE = 12.0
 
 #: How to try again: without long pauses, and not for ever.
@@ -89,32 +88,34 @@ def usable(bench: Bench, connection: Any) -> None:
         raise result
 
 
+def break_at(bench: Bench, step: str, fault: Callable[[Any], None]) -> None:
+    """Let `fault` happen to a step: it ends in time, with a documented error if any, and can be
+    repeated."""
+    url, proxy = bench.proxy()
+    session = Session(bench, url)
+    session.upto(step)
+    fault(proxy)
+    start = time.monotonic()
+    result = bench.ends(DEADLINE, getattr(session, step), step)
+    took = time.monotonic() - start
+    documented = (*bench.errors(session.connection), TimeoutError, Broken)
+    if isinstance(result, Exception) and not isinstance(result, documented):
+        check(False, f'{step} raised {type(result).__name__} ({result}) after {took:.1f} s')
+    proxy.heal()
+    usable(bench, session.connection)
+    # What was published, confirmed and not acknowledged must still be there.
+    if step in ('consume', 'receive') or (step == 'publish' and result is None):
+        bench.ends(DEADLINE, session.connection.release, 'release')
+        equal(collect(bench.connect(), session.name, 1), ['x'], 'the message')
+
+
 class Faults(Scenarios):
     """Connections that are cut, stall, crawl; brokers that go and come back."""
-
-    def _break(self, bench: Bench, step: str, fault: Callable[[Any], None]) -> None:
-        """Let `fault` happen to a step: it ends in time, with a documented error if any, and can be repeated."""
-        url, proxy = bench.proxy()
-        session = Session(bench, url)
-        session.upto(step)
-        fault(proxy)
-        start = time.monotonic()
-        result = bench.ends(DEADLINE, getattr(session, step), step)
-        took = time.monotonic() - start
-        documented = (*bench.errors(session.connection), KombuError, TimeoutError, Broken)
-        if isinstance(result, Exception) and not isinstance(result, documented):
-            check(False, f'{step} raised {type(result).__name__} ({result}) after {took:.1f} s')
-        proxy.heal()
-        usable(bench, session.connection)
-        # What was published, confirmed and not acknowledged must still be there.
-        if step in ('consume', 'receive') or (step == 'publish' and result is None):
-            bench.ends(DEADLINE, session.connection.release, 'release')
-            equal(collect(bench.connect(), session.name, 1), ['x'], 'the message')
 
 
 def _breaker(step: str, what: str, fault: Callable[[Any], None]) -> Callable[[Any, Bench], None]:
     def run(self: Faults, bench: Bench) -> None:
-        self._break(bench, step, fault)
+        break_at(bench, step, fault)
 
     run.__doc__ = f'{step} {what} ends in time, and the connection can be used again'
     return run
@@ -130,7 +131,10 @@ FAULTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     ),
     'half_open': ('over a half-open link', lambda proxy: proxy.stall()),
     'half_open_up': ('over a link that swallows what is sent', lambda proxy: proxy.swallow('up')),
-    'half_open_down': ('over a link that swallows what comes back', lambda proxy: proxy.swallow('down')),
+    'half_open_down': (
+        'over a link that swallows what comes back',
+        lambda proxy: proxy.swallow('down'),
+    ),
 }
 
 for _fault, (_what, _do) in FAULTS.items():

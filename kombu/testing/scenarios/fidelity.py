@@ -93,21 +93,22 @@ def compressions() -> list[str]:
     return sorted(set(compression.encoders()))
 
 
+def carries(bench: Bench, queue: Any, body: Any, what: str, **options: Any) -> Any:
+    """Check that a body arrives as it was sent; return the message."""
+    accept = options.pop('accept', None)
+    bench.publish(queue, body, **options)
+    message = bench.take(queue, accept=accept)
+    got = message.decode()
+    if isinstance(got, memoryview):
+        got = bytes(got)
+    equal(got, body, what)
+    equal(type(got), type(body), f'type of {what}')
+    message.ack()
+    return message
+
+
 class Fidelity(Scenarios):
     """Bodies, headers and properties of every kind."""
-
-    def _carries(self, bench: Bench, queue: Any, body: Any, what: str, **options: Any) -> Any:
-        """Check that a body arrives as it was sent; return the message."""
-        accept = options.pop('accept', None)
-        bench.publish(queue, body, **options)
-        message = bench.take(queue, accept=accept)
-        got = message.decode()
-        if isinstance(body, bytes):
-            got = bytes(got)
-        equal(got, body, what)
-        equal(type(got), type(body), f'type of {what}')
-        message.ack()
-        return message
 
     @scenario('fidelity')
     def test_fidelity_bytes(self, bench: Bench) -> None:
@@ -116,7 +117,7 @@ class Fidelity(Scenarios):
         every = bytes(range(256))
         for size in (0, 1, 255, 256, 65535, 65536, 1 << 20):
             body = (every * (size // 256 + 1))[:size]
-            self._carries(bench, queue, body, f'{size} bytes')
+            carries(bench, queue, body, f'{size} bytes')
 
     @scenario('fidelity', seconds=60)
     def test_fidelity_large(self, bench: Bench) -> None:
@@ -135,16 +136,21 @@ class Fidelity(Scenarios):
         """Plain values arrive equal and of the same type"""
         queue = bench.queue(bench.channel())
         for value in PLAIN:
-            self._carries(bench, queue, value, 'the value', serializer='json')
+            carries(bench, queue, value, 'the value', serializer='json')
 
     @scenario('fidelity')
     def test_fidelity_text(self, bench: Bench) -> None:
         """Text arrives character by character, as JSON and as plain text"""
         queue = bench.queue(bench.channel())
         for text in TEXTS:
-            self._carries(bench, queue, text, 'text as JSON', serializer='json')
-            self._carries(
-                bench, queue, text, 'plain text', content_type='text/plain', content_encoding='utf-8'
+            carries(bench, queue, text, 'text as JSON', serializer='json')
+            carries(
+                bench,
+                queue,
+                text,
+                'plain text',
+                content_type='text/plain',
+                content_encoding='utf-8',
             )
 
     @scenario('fidelity')
@@ -158,19 +164,21 @@ class Fidelity(Scenarios):
             uuid.UUID('12345678123456781234567812345678'),
             decimal.Decimal('1.10'),
         ):
-            self._carries(bench, queue, value, type(value).__name__, serializer='json')
+            carries(bench, queue, value, type(value).__name__, serializer='json')
 
     @scenario('fidelity')
     def test_fidelity_surrogates(self, bench: Bench) -> None:
-        """Text that is not Unicode (lone surrogates) arrives whole or is refused when it is published"""
+        """Text that is not Unicode (lone surrogates) arrives whole or is refused when it is
+        published"""
         queue = bench.queue(bench.channel())
         bad = 'lone \ud800 surrogate'
-        for options in (
+        ways: tuple[dict[str, Any], ...] = (
             {'serializer': 'json'},
             {'content_type': 'text/plain', 'content_encoding': 'utf-8'},
             {'headers': {'h': bad}},
             {'correlation_id': bad},
-        ):
+        )
+        for options in ways:
             body = 'x' if 'headers' in options or 'correlation_id' in options else bad
             try:
                 bench.publish(queue, body, **options)
@@ -180,7 +188,11 @@ class Fidelity(Scenarios):
                 continue
             message = bench.take(queue)
             sent = (body, options.get('headers', {}).get('h'), options.get('correlation_id'))
-            got = (message.decode(), message.headers.get('h'), message.properties.get('correlation_id'))
+            got = (
+                message.decode(),
+                message.headers.get('h'),
+                message.properties.get('correlation_id'),
+            )
             equal(got, sent, 'what was not refused')
             message.ack()
 
@@ -193,9 +205,7 @@ class Fidelity(Scenarios):
         check({'json', 'pickle', 'raw'} & set(names), f'installed: {names}')
         for name in names:
             body = b'\x00\xff' if name == 'raw' else value
-            self._carries(
-                bench, queue, body, f'a value through {name}', serializer=name, accept=[name]
-            )
+            carries(bench, queue, body, f'a value through {name}', serializer=name, accept=[name])
 
     @scenario('fidelity')
     def test_fidelity_compression(self, bench: Bench) -> None:
@@ -205,7 +215,7 @@ class Fidelity(Scenarios):
         check(names, 'no compression is installed')
         for name in names:
             for body in ('text ' * 5000, bytes(range(256)) * 500, '', b''):
-                self._carries(bench, queue, body, f'a body through {name}', compression=name)
+                carries(bench, queue, body, f'a body through {name}', compression=name)
 
     @scenario('fidelity')
     def test_fidelity_headers(self, bench: Bench) -> None:
@@ -221,16 +231,16 @@ class Fidelity(Scenarios):
 
     @scenario('fidelity')
     def test_fidelity_rich_headers(self, bench: Bench) -> None:
-        """Headers of other kinds (bytes, dates, decimals, huge numbers) arrive equal, or are refused"""
+        """Headers of other kinds (bytes, dates, decimals, huge numbers) arrive equal, or are
+        refused"""
         connection = bench.connect()
-        refusals = (*bench.errors(connection), KombuError, ValueError, TypeError, OverflowError)
         for name, value in RICH_HEADERS.items():
             queue = bench.queue(connection.channel())
             try:
                 bench.publish(queue, 'x', headers={'h': value})
                 # The refusal of the broker comes with the next answer.
                 queue.declare()
-            except refusals:
+            except bench.refusals(connection):
                 continue
             got = bench.take(queue).headers.get('h')
             if isinstance(got, dt.datetime) and got.tzinfo is None:
@@ -239,7 +249,8 @@ class Fidelity(Scenarios):
 
     @scenario('fidelity')
     def test_fidelity_properties(self, bench: Bench) -> None:
-        """The properties of AMQP arrive: correlation_id, reply_to, message_id, type, app_id, timestamp"""
+        """The properties of AMQP arrive: correlation_id, reply_to, message_id, type, app_id,
+        timestamp"""
         queue = bench.queue(bench.channel())
         bench.publish(queue, 'x', timestamp=1795363445, **PROPERTIES)
         got = bench.take(queue).properties
@@ -256,9 +267,11 @@ class Fidelity(Scenarios):
         channel = bench.channel()
         exchange = bench.exchange(channel, 'direct')
         queue = bench.queue(channel, exchange=exchange, routing_key='a.key')
-        bench.publish(exchange, 'x', key='a.key', priority=3, delivery_mode=1)
+        bench.publish(exchange, {'a': 1}, key='a.key', priority=3, delivery_mode=1)
         message = bench.take(queue)
-        equal((message.content_type, message.content_encoding), ('application/json', 'utf-8'), 'type')
+        equal(
+            (message.content_type, message.content_encoding), ('application/json', 'utf-8'), 'type'
+        )
         equal(message.properties.get('delivery_mode'), 1, 'delivery_mode')
         equal(message.properties.get('priority'), 3, 'priority')
         info = message.delivery_info
@@ -284,8 +297,7 @@ class Fidelity(Scenarios):
         """A received message can be published again as it is: same body, headers, properties"""
         channel = bench.channel()
         first, second = bench.queue(channel), bench.queue(channel)
-        bench.publish(first, {'a': 'ü' * 3000}, headers={'h': 1}, correlation_id='c',
-                      compression='zlib')
+        bench.publish(first, {'a': 'ü' * 3000}, headers={'h': 1}, correlation_id='c')
         message = bench.take(first)
         message.ack()
         bench.publish(
@@ -298,5 +310,6 @@ class Fidelity(Scenarios):
         )
         again = bench.take(second)
         equal(again.decode(), {'a': 'ü' * 3000}, 'body')
-        equal((again.headers.get('h'), again.properties.get('correlation_id')), (1, 'c'), 'the rest')
-
+        equal(
+            (again.headers.get('h'), again.properties.get('correlation_id')), (1, 'c'), 'the rest'
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ..bench import Bench, Inbox
@@ -30,9 +31,36 @@ def holder(bench: Bench, queue: Any, **arguments: Any) -> Any:
     return child
 
 
-def leased(**limits: Any) -> Any:
+def leased(*, seconds: float) -> Callable[[Callable[[Any, Bench], None]], Callable[[Any], None]]:
     """Mark a scenario about leases, with holders in processes of their own."""
-    return scenario('lease', requires={'lease', 'processes'}, needs={'processes'}, **limits)
+    return scenario('lease', requires={'lease', 'processes'}, needs={'processes'}, seconds=seconds)
+
+
+def kept(bench: Bench, *, busy: bool) -> None:
+    queue = bench.queue(connect(bench).channel())
+    bench.publish(queue, 'x')
+    child = holder(bench, queue, busy=busy)
+    inbox = Inbox(queue.channel, queue)
+    inbox.linger(3.5 * LEASE)
+    equal(inbox.bodies, [], f'given to another although its holder lived (busy: {busy})')
+    child.kill()
+    inbox.wait(1, LEASE + SOON)
+
+
+def stale(bench: Bench, command: str) -> None:
+    queue = bench.queue(connect(bench).channel())
+    bench.publish(queue, 'x')
+    old = holder(bench, queue)
+    old.freeze()
+    new = holder(bench, queue)
+    old.thaw()
+    old.tell(command)
+    old.line('done')
+    third = Inbox(queue.channel, queue)
+    third.linger(1.5 * LEASE)
+    equal(third.bodies, [], f"given to a third after the old holder's {command}")
+    new.kill()
+    equal(third.wait(1, LEASE + SOON), ['x'], 'after the new holder died too')
 
 
 class Leases(Scenarios):
@@ -40,7 +68,8 @@ class Leases(Scenarios):
 
     @leased(seconds=40)
     def test_lease_runs_out(self, bench: Bench) -> None:
-        """A dead holder's message is not delivered again before its lease is over, and soon after"""
+        """A dead holder's message is not delivered again before its lease is over, and soon
+        after"""
         queue = bench.queue(connect(bench).channel())
         bench.publish(queue, 'x')
         child = holder(bench, queue)
@@ -54,63 +83,41 @@ class Leases(Scenarios):
 
     @leased(seconds=40)
     def test_lease_kept_while_draining(self, bench: Bench) -> None:
-        """A message is not delivered again while its holder drains events, however long that takes"""
-        self._kept(bench, busy=False)
+        """A message is not delivered again while its holder drains events, however long that
+        takes"""
+        kept(bench, busy=False)
 
     @leased(seconds=40)
     def test_lease_kept_while_busy(self, bench: Bench) -> None:
-        """A message is not delivered again while its holder is busy in a callback, however long that takes"""
-        self._kept(bench, busy=True)
-
-    def _kept(self, bench: Bench, *, busy: bool) -> None:
-        queue = bench.queue(connect(bench).channel())
-        bench.publish(queue, 'x')
-        child = holder(bench, queue, busy=busy)
-        inbox = Inbox(queue.channel, queue)
-        inbox.linger(3.5 * LEASE)
-        equal(inbox.bodies, [], f'given to another although its holder lived (busy: {busy})')
-        child.kill()
-        inbox.wait(1, LEASE + SOON)
+        """A message is not delivered again while its holder is busy in a callback, however long
+        that takes"""
+        kept(bench, busy=True)
 
     @leased(seconds=60)
     def test_lease_stale_ack(self, bench: Bench) -> None:
-        """An ack by a holder whose lease ran out settles nothing: the message is the new holder's"""
-        self._stale(bench, 'ack')
+        """An ack by a holder whose lease ran out settles nothing: the message is the new
+        holder's"""
+        stale(bench, 'ack')
 
     @leased(seconds=60)
     def test_lease_stale_reject(self, bench: Bench) -> None:
         """Nor does its reject drop the message"""
-        self._stale(bench, 'reject')
+        stale(bench, 'reject')
 
     @leased(seconds=60)
     def test_lease_stale_requeue(self, bench: Bench) -> None:
         """Nor does its requeue give the message to a third"""
-        self._stale(bench, 'requeue')
+        stale(bench, 'requeue')
 
     @leased(seconds=60)
     def test_lease_stale_close(self, bench: Bench) -> None:
         """Nor does closing its channel"""
-        self._stale(bench, 'close')
+        stale(bench, 'close')
 
     @leased(seconds=60)
     def test_lease_stale_release(self, bench: Bench) -> None:
         """Nor does releasing its connection"""
-        self._stale(bench, 'release')
-
-    def _stale(self, bench: Bench, command: str) -> None:
-        queue = bench.queue(connect(bench).channel())
-        bench.publish(queue, 'x')
-        old = holder(bench, queue)
-        old.freeze()
-        new = holder(bench, queue)
-        old.thaw()
-        old.tell(command)
-        old.line('done')
-        third = Inbox(queue.channel, queue)
-        third.linger(1.5 * LEASE)
-        equal(third.bodies, [], f"given to a third after the old holder's {command}")
-        new.kill()
-        equal(third.wait(1, LEASE + SOON), ['x'], 'after the new holder died too')
+        stale(bench, 'release')
 
     @leased(seconds=40)
     def test_lease_same_queue(self, bench: Bench) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from kombu.exceptions import KombuError
 
 from ..bench import Bench, Inbox, collect
-from ..checks import check, equal
+from ..checks import Broken, check, equal, together
 from ..scenario import Scenarios, scenario
 from .faults import DEADLINE, RETRY, usable
 
@@ -30,7 +30,7 @@ class Cutter:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name='cutter')
 
-    def __enter__(self) -> Cutter:
+    def __enter__(self) -> Any:
         self._thread.start()
         return self
 
@@ -53,7 +53,7 @@ def publish_through(bench: Bench, connection: Any, name: str, numbers: range) ->
             exchange='',
             routing_key=name,
             retry=True,
-            retry_policy={**PATIENT, 'timeout': DEADLINE},
+            retry_policy=PATIENT,
             timeout=3,
             confirm_timeout=3,
         )
@@ -61,8 +61,11 @@ def publish_through(bench: Bench, connection: Any, name: str, numbers: range) ->
     return confirmed
 
 
-def consume_through(bench: Bench, connection: Any, queue: Any, count: int, seconds: float) -> set[int]:
-    """Consume until `count` different numbers were acknowledged, connecting again after every error."""
+def consume_through(
+    bench: Bench, connection: Any, queue: Any, count: int, seconds: float
+) -> set[int]:
+    """Consume until `count` different numbers were acknowledged, connecting again after every
+    error."""
     seen: set[int] = set()
     end = time.monotonic() + seconds * bench.target.patience
     while len(seen) < count and time.monotonic() < end:
@@ -73,12 +76,39 @@ def consume_through(bench: Bench, connection: Any, queue: Any, count: int, secon
                 inbox.wait(count, 1.0)
             finally:
                 seen.update(inbox.bodies)
-        except (*bench.errors(connection), KombuError):
-            with suppress(*bench.errors(connection), KombuError):
+        except bench.errors(connection):
+            with suppress(*bench.errors(connection)):
                 connection.release()
         except AssertionError:
             continue
     return seen
+
+
+def whole(bench: Bench, url: str) -> None:
+    """Publish, consume and acknowledge, trying again at every step, each with a connection of
+    its own."""
+    connection = bench.impatient(url)
+    name = bench.name('any')
+
+    def declare(channel: Any) -> None:
+        bench.queue(channel, name)
+
+    def publish(channel: Any) -> None:
+        channel.Producer().publish('x', exchange='', routing_key=name, timeout=3, confirm_timeout=3)
+
+    def receive(channel: Any) -> None:
+        equal(bench.contents(bench.queue(channel, name), 1)[:1], ['x'], 'the message')
+
+    for step in (declare, publish, receive):
+        result = bench.ends(2 * DEADLINE, connection.autoretry(step, **RETRY), step.__name__)
+        if isinstance(result, AssertionError):
+            # The only copy may have been taken by a get whose answer was cut off.
+            with bench.target.connection() as probe:
+                publish(probe.channel())
+                receive(probe.channel())
+        elif isinstance(result, Exception):
+            raise result
+    bench.ends(DEADLINE, connection.release, 'release')
 
 
 class Outages(Scenarios):
@@ -86,7 +116,8 @@ class Outages(Scenarios):
 
     @scenario('fault', requires={'confirms'}, needs={'proxy'}, seconds=60)
     def test_fault_publishing_through_cuts(self, bench: Bench) -> None:
-        """With retry, every one of many publishes through repeated cuts ends, and all confirmed ones arrive"""
+        """With retry, every one of many publishes through repeated cuts ends, and all confirmed
+        ones arrive"""
         url, proxy = bench.proxy()
         queue = bench.queue(bench.channel())
         connection = bench.impatient(url)
@@ -94,7 +125,9 @@ class Outages(Scenarios):
             confirmed = publish_through(bench, connection, queue.name, range(600))
             count = len(confirmed)
             while cutter.done < 3 and count < 6000:
-                confirmed += publish_through(bench, connection, queue.name, range(count, count + 100))
+                confirmed += publish_through(
+                    bench, connection, queue.name, range(count, count + 100)
+                )
                 count = len(confirmed)
         check(cutter.done >= 3, 'the connection was not cut')
         arrived = bench.contents(queue, count, timeout=15)
@@ -105,52 +138,35 @@ class Outages(Scenarios):
     def test_fault_consuming_through_cuts(self, bench: Bench) -> None:
         """A consumer that connects again after every cut gets every message"""
         url, proxy = bench.proxy()
+        proxy.slow(latency=0.003)
         queue = bench.queue(bench.channel())
         bench.publish(queue, *range(500))
         connection = bench.impatient(url)
-        with Cutter(proxy, 10, 0.15):
+        with Cutter(proxy, 10, 0.1) as cutter:
             seen = consume_through(bench, connection, queue, 500, 60)
+        check(cutter.done >= 2, 'the connection was not cut')
         check(len(seen) == 500, f'{500 - len(seen)} of 500 messages never arrived')
 
     @scenario('fault', needs={'proxy'}, seconds=90)
     def test_fault_any_byte(self, bench: Bench) -> None:
-        """A connection cut after any number of bytes, in either direction, can be made again, and nothing is lost"""
-        url, proxy = bench.proxy()
-        for direction in ('up', 'down'):
+        """A connection cut after any number of bytes, in either direction, can be made again,
+        and nothing is lost"""
+        parts = 8
+
+        def cut_at(number: int) -> None:
+            url, proxy = bench.proxy()
+            direction, part = ('up', 'down')[number % 2], number // 2 + 1
             before = proxy.passed[direction]
-            self._whole(bench, url)
+            whole(bench, url)
             total = proxy.passed[direction] - before
-            for part in range(1, 13):
-                proxy.cut_after(max(1, total * part // 13), direction=direction, reset=part % 2 == 0)
-                self._whole(bench, url)
-                proxy.heal()
-
-    def _whole(self, bench: Bench, url: str) -> None:
-        """Publish, consume and acknowledge, trying again at every step, each with a connection of its own."""
-        connection = bench.impatient(url)
-        name = bench.name('any')
-
-        def declare(channel: Any) -> None:
-            bench.queue(channel, name)
-
-        def publish(channel: Any) -> None:
-            channel.Producer().publish('x', exchange='', routing_key=name, timeout=3, confirm_timeout=3)
-
-        def receive(channel: Any) -> None:
-            equal(bench.contents(bench.queue(channel, name), 1)[:1], ['x'], 'the message')
-
-        for step in (declare, publish, receive):
-            result = bench.ends(
-                2 * DEADLINE, lambda step=step: connection.autoretry(step, **RETRY)(), step.__name__
+            proxy.cut_after(
+                max(1, total * part // (parts + 1)), direction=direction, reset=part % 2 == 0
             )
-            if isinstance(result, AssertionError):
-                # The only copy may have been taken by a get whose answer was cut off.
-                with bench.target.connection() as probe:
-                    publish(probe.channel())
-                    receive(probe.channel())
-            elif isinstance(result, Exception):
-                raise result
-        bench.ends(DEADLINE, connection.release, 'release')
+            whole(bench, url)
+
+        for number, result in enumerate(together(60, cut_at, 2 * parts)):
+            if isinstance(result, Exception):
+                raise Broken(f'run {number} of {2 * parts}: {result!r}') from result
 
     @scenario('fault', needs={'proxy'}, seconds=30)
     def test_fault_wakes(self, bench: Bench) -> None:
@@ -160,14 +176,17 @@ class Outages(Scenarios):
         Inbox(connection.channel(), bench.queue(connection.channel()))
         bench.later(0.3, proxy.cut)
         start = time.monotonic()
-        result = bench.ends(20, lambda: connection.drain_events(timeout=15), 'drain_events(timeout=15)')
+        result = bench.ends(
+            20, lambda: connection.drain_events(timeout=15), 'drain_events(timeout=15)'
+        )
         took = time.monotonic() - start
         check(isinstance(result, bench.errors(connection)), f'drain_events ended with {result!r}')
         check(took < 5 * bench.target.patience, f'it took {took:.1f} s')
 
     @scenario('fault', requires={'heartbeats'}, needs={'proxy'}, seconds=60)
     def test_fault_heartbeat(self, bench: Bench) -> None:
-        """With a heartbeat of 1 s a half-open link is noticed by a blocked consumer, whoever sends the beats"""
+        """With a heartbeat of 1 s a half-open link is noticed by a blocked consumer, whoever
+        sends the beats"""
         url, proxy = bench.proxy()
         connection = bench.impatient(url, heartbeat=1)
         Inbox(connection.channel(), bench.queue(connection.channel()))
@@ -221,14 +240,15 @@ class Outages(Scenarios):
 
     @scenario('fault', needs={'proxy'}, seconds=30)
     def test_fault_silent(self, bench: Bench) -> None:
-        """Connecting to a server that takes the connection and says nothing ends with the connect timeout"""
+        """Connecting to a server that takes the connection and says nothing ends with the
+        connect timeout"""
         url, proxy = bench.proxy()
         proxy.stall()
         connection = bench.connect(url, connect_timeout=1)
         start = time.monotonic()
         result = bench.ends(15, connection.connect, 'connect')
         took = time.monotonic() - start
-        check(isinstance(result, (*bench.errors(connection), KombuError)), f'it ended with {result!r}')
+        check(isinstance(result, bench.errors(connection)), f'it ended with {result!r}')
         check(took < 6 * bench.target.patience, f'with connect_timeout=1 it took {took:.1f} s')
 
     @scenario('fault', needs={'proxy'}, seconds=40)
@@ -250,19 +270,16 @@ class Outages(Scenarios):
     @scenario('fault', needs={'kill', 'restart'}, seconds=150)
     def test_fault_restart(self, bench: Bench) -> None:
         """Producers and consumers that retry go on after the broker was killed and started again"""
-        kill, restart = bench.target.kill, bench.target.restart
-        if kill is None or restart is None:
-            raise RuntimeError('a restart is needed')
         queue = bench.queue(bench.channel())
         publisher, consumer = bench.impatient(), bench.impatient()
         confirmed = publish_through(bench, publisher, queue.name, range(100))
         inbox = Inbox(consumer.channel(), queue(consumer.channel()), settle=True)
         inbox.wait(100)
-        bench.finally_(restart)
-        kill()
-        result = bench.ends(DEADLINE, lambda: inbox.wait(101, 5), 'waiting for messages')
-        check(isinstance(result, bench.errors(consumer)), f'the consumer was told {result!r}')
-        restart()
+        with ExitStack() as down:
+            bench.hook('kill')()
+            down.callback(bench.hook('restart'))
+            result = bench.ends(DEADLINE, lambda: inbox.wait(101, 5), 'waiting for messages')
+            check(isinstance(result, bench.errors(consumer)), f'the consumer was told {result!r}')
         confirmed += publish_through(bench, publisher, queue.name, range(100, 200))
         seen = {*inbox.bodies, *consume_through(bench, consumer, queue, 100, 30)}
         if 'persistent' in bench.target.claims():
@@ -272,9 +289,7 @@ class Outages(Scenarios):
     @scenario('fault', needs={'freeze'}, seconds=90)
     def test_fault_frozen(self, bench: Bench) -> None:
         """Calls to a broker that is frozen end in time, and all is well when it goes on"""
-        freeze, thaw = bench.target.freeze, bench.target.thaw
-        if freeze is None or thaw is None:
-            raise RuntimeError('freezing is needed')
+        freeze, thaw = bench.hook('freeze'), bench.hook('thaw')
         connection = bench.impatient()
         queue = bench.queue(connection.channel())
         bench.publish(queue, 'before')
@@ -288,8 +303,10 @@ class Outages(Scenarios):
         }
         for name, call in calls.items():
             result = bench.ends(DEADLINE, call, name)
-            documented = (*bench.errors(connection), KombuError, TimeoutError)
+            documented = (*bench.errors(connection), TimeoutError)
             check(isinstance(result, documented), f'{name} ended with {result!r}')
         thaw()
         usable(bench, connection)
-        equal(bench.contents(queue(bench.channel()), 1)[:1], ['before'], 'published before')
+        bench.ends(DEADLINE, connection.release, 'release')
+        left = bench.contents(queue(bench.channel()), 1)
+        check('before' in left, f'published before and not acknowledged, but not in {left}')

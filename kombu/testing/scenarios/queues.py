@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from kombu.entity import Exchange, Queue
-from kombu.exceptions import KombuError
 
 from ..bench import Bench, Inbox
 from ..checks import check, equal, eventually, raises
@@ -38,7 +38,7 @@ class Queues(Scenarios):
         for _ in range(2):
             queue: Any = Queue('', exclusive='exclusive' in bench.target.claims())(channel)
             queue.declare()
-            bench.finally_(lambda queue=queue: bench.exists(queue) and queue.delete())
+            bench.finally_(queue.delete)
             check(queue.name, 'the queue has no name after declare()')
             names.add(queue.name)
             bench.publish(queue, queue.name)
@@ -47,7 +47,8 @@ class Queues(Scenarios):
 
     @scenario('queue', requires={'passive'})
     def test_queue_passive(self, bench: Bench) -> None:
-        """A passive declare answers for what exists, raises for what does not, and creates nothing"""
+        """A passive declare answers for what exists, raises for what does not, and creates
+        nothing"""
         connection = bench.connect()
         channel = connection.channel()
         queue, exchange = bench.queue(channel), bench.exchange(channel)
@@ -58,10 +59,14 @@ class Queues(Scenarios):
         missing = bench.name('missing')
         for declare in (
             lambda: connection.channel().queue_declare(queue=missing, passive=True),
-            lambda: connection.channel().exchange_declare(exchange=missing, type='direct', passive=True),
+            lambda: connection.channel().exchange_declare(
+                exchange=missing, type='direct', passive=True
+            ),
         ):
             for _ in range(2):
-                raises(connection.channel_errors, declare, 'a passive declare of what does not exist')
+                raises(
+                    connection.channel_errors, declare, 'a passive declare of what does not exist'
+                )
 
     @scenario('queue')
     def test_queue_consumer_count(self, bench: Bench) -> None:
@@ -122,7 +127,11 @@ class Queues(Scenarios):
             try:
                 with connection.channel() as probe:
                     probe.exchange_declare(
-                        exchange=exchange.name, type='direct', durable=True, auto_delete=True, passive=True
+                        exchange=exchange.name,
+                        type='direct',
+                        durable=True,
+                        auto_delete=True,
+                        passive=True,
                     )
             except connection.channel_errors:
                 return False
@@ -161,7 +170,9 @@ class Queues(Scenarios):
             {'queue_arguments': {'x-dead-letter-exchange': 'other'}},
         ):
             again: Any = Queue(queue.name, **options)(connection.channel())
-            raises(connection.channel_errors, again.queue_declare, f'declaring again with {options}')
+            raises(
+                connection.channel_errors, again.queue_declare, f'declaring again with {options}'
+            )
         queue = queue(connection.channel())
         queue.declare()
         bench.publish(queue, *range(6))
@@ -173,12 +184,15 @@ class Queues(Scenarios):
         connection = bench.connect()
         exchange = bench.exchange(connection.channel(), 'direct')
         other = {'exchange:topic', 'exchange:fanout'} & bench.target.claims()
-        for options in (
+        changes: tuple[dict[str, Any], ...] = (
             *({'type': kind.partition(':')[2]} for kind in sorted(other)),
             {'durable': False},
             {'auto_delete': True},
-        ):
-            again: Any = Exchange(exchange.name, **{'type': 'direct', **options})(connection.channel())
+        )
+        for options in changes:
+            again: Any = Exchange(exchange.name, **{'type': 'direct', **options})(
+                connection.channel()
+            )
             raises(connection.channel_errors, again.declare, f'declaring again with {options}')
 
     @scenario('queue')
@@ -188,7 +202,9 @@ class Queues(Scenarios):
         queue = bench.queue(connection.channel())
         bench.publish(queue, 1)
         bench.sleep(bench.target.settle)
-        raises(connection.channel_errors, lambda: queue.delete(if_empty=True), 'delete(if_empty=True)')
+        raises(
+            connection.channel_errors, lambda: queue.delete(if_empty=True), 'delete(if_empty=True)'
+        )
         queue = queue(connection.channel())
         equal(bench.contents(queue, 1), [1], 'contents')
         queue.delete(if_empty=True)
@@ -227,24 +243,22 @@ class Queues(Scenarios):
         connection = bench.connect()
         for use in (lambda queue: queue.get(), lambda queue: queue.consume(callback=print)):
             queue: Any = Queue(bench.name('missing'))(connection.channel())
-            raises(connection.channel_errors, lambda use=use, queue=queue: use(queue), 'using it')
+            raises(connection.channel_errors, partial(use, queue), 'using it')
         channel = connection.channel()
         bench.publish(bench.queue(channel), 1)
 
     @scenario('queue', requires={'persistent', 'processes'}, needs={'kill', 'restart'}, seconds=120)
     def test_queue_durable(self, bench: Bench) -> None:
-        """Durable queues, exchanges, bindings and persistent messages survive a restart of the broker"""
+        """Durable queues, exchanges, bindings and persistent messages survive a restart of the
+        broker"""
         connection = bench.confirming()
         channel = connection.channel()
         exchange = bench.exchange(channel, 'direct')
         queue = bench.queue(channel, exchange=exchange, routing_key='a')
         bench.publish(exchange, *range(20), key='a')
-        check(bench.target.restart is not None, 'restart is needed')
-        bench.target.restart()
-        try:
-            connection.release()
-        except KombuError:
-            pass
+        bench.hook('kill')()
+        bench.hook('restart')()
+        bench.ends(10, connection.release, 'release')
         queue, exchange = queue(bench.channel()), exchange(bench.channel())
         equal(bench.contents(queue, 20), list(range(20)), 'messages')
         bench.publish(exchange, 'x', key='a')

@@ -1,4 +1,4 @@
-"""Calling methods of the broker and waiting for the answers, on a channel or on the connection itself."""
+"""Calling methods of the broker and waiting for the answers, on a channel or the connection."""
 
 from __future__ import annotations
 
@@ -66,9 +66,11 @@ class Reply:
 
 
 class Caller:
-    """Sends methods; takes the place of the sending half of `amqp.abstract_channel.AbstractChannel`.
+    """Sends methods; takes the place of the sending half of
+    `amqp.abstract_channel.AbstractChannel`.
 
-    One call at a time waits on each channel: AMQP's answers do not tell which call they are for, their order does.
+    One call at a time waits on each channel: AMQP's answers do not tell which call they are for,
+    their order does.
     """
 
     connection: Any

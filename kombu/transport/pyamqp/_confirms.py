@@ -1,7 +1,9 @@
-"""Publisher confirms, matched by sequence number (https://www.rabbitmq.com/docs/confirms#publisher-confirms).
+"""Publisher confirms, matched by sequence number
+(https://www.rabbitmq.com/docs/confirms#publisher-confirms).
 
-From confirm.select on, both sides count what is published on the channel.  The broker's answers name the numbers, one by one or all up
-to one, in any order.  A message is confirmed by its own number and by nothing else.
+From confirm.select on, both sides count what is published on the channel.  The broker's answers
+name the numbers, one by one or all up to one, in any order.  A message is confirmed by its own
+number and by nothing else.
 """
 
 from __future__ import annotations
@@ -22,7 +24,16 @@ class Outstanding:
         error: makes the error that ended the channel.
     """
 
-    __slots__ = ('error', 'event', 'exchange', 'mandatory', 'ready', 'refused', 'returned', 'routing_key')
+    __slots__ = (
+        'error',
+        'event',
+        'exchange',
+        'mandatory',
+        'ready',
+        'refused',
+        'returned',
+        'routing_key',
+    )
 
     def __init__(self, exchange: str, routing_key: str, *, mandatory: bool) -> None:
         self.exchange = exchange
@@ -58,7 +69,7 @@ class Confirms:
             return self._last
 
     def unpublished(self, number: int) -> None:
-        """Take back the number of a message of which nothing was written; no other may have been counted since."""
+        """Take back the number that was given last: nothing of the message was written."""
         with self._lock:
             del self._outstanding[number]
             self._last -= 1
@@ -72,7 +83,8 @@ class Confirms:
             refused: it was a nack.
 
         Returns:
-            The messages settled by it, which are `ready` now.  A number that is not outstanding settles nothing.
+            The messages settled by it, which are `ready` now.  A number that is not outstanding
+            settles nothing.
         """
         settled = []
         with self._lock:
@@ -92,12 +104,11 @@ class Confirms:
             numbers.append(n)
         return numbers
 
-    def returned(
-        self, exchange: str, routing_key: str, error: Callable[[], BaseException]
-    ) -> bool:
+    def returned(self, exchange: str, routing_key: str, error: Callable[[], BaseException]) -> bool:
         """Note that a message came back unroutable; its confirm follows.
 
-        basic.return does not tell the number: it is the oldest mandatory one with this exchange and routing key.
+        basic.return does not tell the number: it is the oldest mandatory one with this exchange and
+        routing key.
 
         Returns:
             Whether there is such a message.
@@ -115,7 +126,7 @@ class Confirms:
         return False
 
     def abandon(self, error: Callable[[], BaseException]) -> list[Outstanding]:
-        """Give up on everything outstanding, because the channel has ended; return what that was."""
+        """Give up on everything outstanding, because the channel has ended; return it."""
         with self._lock:
             entries = list(self._outstanding.values())
             self._outstanding.clear()

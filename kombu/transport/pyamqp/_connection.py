@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -21,12 +21,12 @@ from kombu.utils.compat import register_after_fork
 
 from ._call import Caller, Reply, Signature
 from ._channel import Channel
-from ._confirms import Outstanding
 from ._driver import AMQPConnection, dumps, error_for_code
 from ._frames import HEARTBEAT, Method, method_frame
 from ._inbox import Inboxes
 from ._reader import Reader
 from ._wire import TCPWire, TLSWire, Wire
+from ._writer import Writer
 
 __all__ = ('Connection',)
 
@@ -34,7 +34,8 @@ logger = get_logger(__name__)
 
 #: Seconds to wait for an answer of the broker where neither the call nor `read_timeout` says.
 ANSWER_TIMEOUT = 30.0
-#: Seconds to wait for the broker to take what is written where neither the call nor `write_timeout` says.
+#: Seconds to wait for the broker to take what is written where neither the call nor `write_timeout`
+#: says.
 WRITE_TIMEOUT = 30.0
 #: Seconds that closing may take.
 CLOSE_TIMEOUT = 5.0
@@ -47,13 +48,13 @@ MAX_WAITING = 10_000
 class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is untyped
     """A connection.
 
-    Its methods are those of `amqp.Connection`.  Threads may share it, each with channels of its own; how that works is told in
-    `kombu.transport.pyamqp`.
+    Its methods are those of `amqp.Connection`.  Threads may share it, each with channels of its
+    own; how that works is told in `kombu.transport.pyamqp`.
 
     Args:
         host: `'host:port'`.
-        read_timeout: seconds to wait for an answer of the broker where a call has no limit of its own; `drain_events` without a
-            timeout gives up after as long, if it is set.
+        read_timeout: seconds to wait for an answer of the broker where a call has no limit of its
+            own; `drain_events` without a timeout gives up after as long, if it is set.
         write_timeout: seconds to wait for the broker to take what is written.
         kwargs: what `amqp.Connection` takes.
     """
@@ -84,32 +85,28 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         **kwargs: Any,
     ) -> None:
         self._start_calling()
-        #: Why the broker takes nothing from publishers at present; None where it does.
-        self.blocked: str | None = None
         self.close_timeout = CLOSE_TIMEOUT
         self.answer_timeout = ANSWER_TIMEOUT if read_timeout is None else read_timeout
         self._drain_timeout = read_timeout
         self._write_timeout = WRITE_TIMEOUT if write_timeout is None else write_timeout
-        #: The event loop that reads, once registered.
-        self.loop: Any = None
+        self._loop: Any = None
         self._loop_called = False
-        self._writing = threading.Lock()
-        #: Frames that the reading thread has to send; whoever writes next takes them along.
-        self._answers: deque[bytes] = deque()
         self._numbers = threading.Lock()
         #: Callbacks of the application that became due while reading.
         self._due: deque[Callable[[], Any]] = deque()
-        #: Times of `monotonic`: something was written last; publishing looks at the socket next.
-        self._spoken = monotonic()
+        #: Time of `monotonic` at which a publisher looks at the socket next.
         self._next_look = 0.0
         super().__init__(host, *args, **kwargs)
         # It is a whole number on the wire.
         self.client_heartbeat = math.ceil(self.client_heartbeat or 0)
-        self.reader = self._new_reader(None)
-        self.inboxes = Inboxes(self.reader.filing)
+        self._use(None)
 
-    def _new_reader(self, wire: Any) -> Reader:
-        return Reader(wire, self._file, self._tend, self._fail)
+    def _use(self, wire: Any) -> None:
+        """Read from and write to a wire from now on."""
+        self._transport = wire
+        self.writer = Writer(wire, self._write_timeout, self._fail, self._gone)
+        self.reader = Reader(wire, self._file, self._tend, self._fail)
+        self.inboxes = Inboxes(self.reader.filing)
 
     # -- opening
 
@@ -142,20 +139,20 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
             return callback() if callback else None
         limit = None if self.connect_timeout is None else monotonic() + self.connect_timeout
         try:
-            wire = self.transport = self.Transport(
+            wire = self.Transport(
                 self.host,
                 self.connect_timeout,
                 self.ssl,
                 socket_settings=self.socket_settings,
             )
+            self._use(wire)
             register_after_fork(self, Connection._after_fork)
             wire.connect()
-            self.reader = self._new_reader(wire)
-            self.inboxes = Inboxes(self.reader.filing)
             opened = self._pending[spec.Connection.OpenOk] = Reply()
             if not self.reader.wait(opened, limit):
                 raise TimeoutError(
-                    f'{self.host} did not answer like an AMQP broker within {self.connect_timeout} s'
+                    f'no answer like that of a broker from {self.host} '
+                    f'within {self.connect_timeout} s'
                 )
         except BaseException:
             self.collect()
@@ -164,105 +161,21 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         return callback() if callback else None
 
     def _after_fork(self) -> None:
-        """Leave the connection to the parent: in the child it is closed, without a sign of it on the wire."""
+        """Leave the connection to the parent process: here it is closed, without a sign of it."""
         wire = self._transport
         if wire is not None:
-            # Another thread of the parent may have held a lock at that moment, and is not here to release it.
-            self._writing = threading.Lock()
+            # Another thread of the parent may have held a lock at that moment, and is not here to
+            # release it.
             self._numbers = threading.Lock()
-            self.reader = self._new_reader(wire)
-            self.inboxes = Inboxes(self.reader.filing)
+            self._use(wire)
+            for channel in list(self.channels.values()):
+                channel.forked()
             wire.drop()
             self.collect()
 
-    # -- writing
-
-    def transmit(
-        self,
-        pieces: Sequence[Any],
-        channel: Any = None,
-        timeout: float | None = None,
-        entry: Outstanding | None = None,
-    ) -> None:
-        """Write frames, with no others in between.
-
-        Args:
-            pieces: the frames.
-            channel: the channel they are of, which has to be open; None where that does not matter.
-            timeout: seconds; None stands for `write_timeout`.
-            entry: the message that they publish, on a channel with confirms.
-
-        Raises:
-            RecoverableConnectionError: the channel or the connection is closed, or the broker takes nothing.
-        """
-        seconds = self._write_timeout if timeout is None else timeout
-        limit = monotonic() + seconds
-        writing = self._writing
-        if not writing.acquire(blocking=False) and not writing.acquire(timeout=seconds):
-            raise RecoverableConnectionError(
-                f'another thread has been writing for more than {seconds:g} s'
-            )
-        try:
-            wire = self._transport
-            if wire is None:
-                raise self._gone()
-            if self._answers:
-                self._write_answers(wire, limit)
-            if channel is not None:
-                channel.may_send()
-            number = None if entry is None else channel.count(entry)
-            try:
-                wire.send(pieces, limit)
-            except BaseException as exc:
-                if number is not None and not wire.midway:
-                    channel.uncount(number)
-                self._not_written(wire, exc, seconds)
-                raise
-        finally:
-            writing.release()
-        self._spoken = limit - seconds
-        self.bytes_sent += 1
-        if self._answers:
-            self._flush()
-
-    def _not_written(self, wire: Wire, exc: BaseException, seconds: float) -> None:
-        if isinstance(exc, TimeoutError):
-            failure = RecoverableConnectionError(
-                f'the broker took nothing for {seconds:g} s' + self._because_blocked()
-            )
-            if wire.midway:
-                self._fail(failure)
-            raise failure from exc
-        if wire.midway or isinstance(exc, Exception):
-            self._fail(exc)
-
-    def _because_blocked(self) -> str:
-        return '' if self.blocked is None else f' (it blocks publishers: {self.blocked})'
-
-    def answer(self, frame: bytes) -> None:
-        """Write a frame on behalf of the thread that reads, which may not wait until another one has written."""
-        self._answers.append(frame)
-        self._flush()
-
-    def _flush(self) -> None:
-        """Write what `answer` left, unless another thread is writing: that one comes here afterwards."""
-        while self._answers and self._writing.acquire(blocking=False):
-            wire = self._transport
-            try:
-                if wire is None:
-                    self._answers.clear()
-                else:
-                    self._write_answers(wire, monotonic() + self._write_timeout)
-            except BaseException as exc:
-                self._fail(exc)
-                raise
-            finally:
-                self._writing.release()
-
-    def _write_answers(self, wire: Wire, limit: float) -> None:
-        while self._answers:
-            wire.send((self._answers.popleft(),), limit)
-        self._spoken = monotonic()
+    def forked(self) -> None:
+        """Forget the waits of threads that are not in this process."""
+        self._reply = None
 
     def _send(
         self,
@@ -271,7 +184,7 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         content: Any = None,
         timeout: float | None = None,
     ) -> None:
-        self.transmit((method_frame(0, signature, arguments),), timeout=timeout)
+        self.writer.transmit((method_frame(0, signature, arguments),), timeout=timeout)
 
     # -- reading
 
@@ -279,7 +192,8 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         """Wait for an event of this thread's channels, and run its callback.
 
         Args:
-            timeout: seconds; None stands for the `read_timeout` of the connection, or else for ever.
+            timeout: seconds; None stands for the `read_timeout` of the connection, or else for
+                ever.
 
         Raises:
             TimeoutError: nothing happened in that time.
@@ -322,11 +236,11 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         self.drain_events(timeout)
 
     def look(self) -> None:
-        """File what has arrived, for a thread that only publishes: errors, returned messages, the end of the connection."""
+        """File what has arrived, for a thread that publishes: it would not hear of errors."""
         now = monotonic()
         if now >= self._next_look:
             self._next_look = now + LOOK_INTERVAL
-            if len(self.inboxes.mine().events) < MAX_WAITING:
+            if self.inboxes.backlog() < MAX_WAITING:
                 self.reader.poll()
                 self.after_reading()
 
@@ -334,12 +248,21 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         """Do what has become due while this thread waited for something else than events."""
         if self._due:
             self._run_due()
-        if self.loop is not None and not self._loop_called:
-            inbox = self.inboxes.mine()
-            if inbox.events and not inbox.draining:
-                # The loop sees only the socket, and that has been read.
-                self._loop_called = True
-                self.loop.call_soon(self._drain_for_loop)
+        loop = self._loop
+        if loop is not None and not self._loop_called and self.inboxes.pending():
+            # The loop watches the socket, and that has been read.
+            self._loop_called = True
+            loop.call_soon(self._drain_for_loop)
+
+    @property
+    def loop(self) -> Any:
+        """The event loop that drains events, for all threads."""
+        return self._loop
+
+    @loop.setter
+    def loop(self, loop: Any) -> None:
+        self._loop = loop
+        self.inboxes.looped = loop is not None
 
     def _drain_for_loop(self) -> None:
         self._loop_called = False
@@ -377,7 +300,7 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
     def _on_tune(
         self, channel_max: int, frame_max: int, server_heartbeat: int, argsig: str = 'BlB'
     ) -> None:
-        """Agree on limits: what is smaller of the broker's and ours (AMQP 0-9-1, 1.4.2.6); 0 is no limit."""
+        """Agree on the smaller limits (AMQP 0-9-1, 1.4.2.6); 0 is no limit."""
         super()._on_tune(
             _smaller(channel_max, self.channel_max),
             _smaller(frame_max, self.frame_max),
@@ -388,20 +311,20 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
 
     def _on_close(self, reply_code: int, reply_text: str, class_id: int, method_id: int) -> None:
         """The broker ends the connection."""
-        self.answer(method_frame(0, spec.Connection.CloseOk))
+        self.writer.answer(method_frame(0, spec.Connection.CloseOk))
         raise error_for_code(reply_code, reply_text, (class_id, method_id), ConnectionError)
 
     def _on_close_ok(self) -> None:
         self.collect()
 
     def _on_blocked(self, reason: str = '') -> None:
-        self.blocked = reason
+        self.writer.blocked = reason
         logger.warning('the broker takes no messages on %s: %s', self.host, reason)
         if self.on_blocked:
             self._due.append(lambda: self.on_blocked(reason))
 
     def _on_unblocked(self) -> None:
-        self.blocked = None
+        self.writer.blocked = None
         if self.on_unblocked:
             self._due.append(self.on_unblocked)
 
@@ -414,7 +337,7 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         method_sig: Signature = (0, 0),
         argsig: str = 'BsBB',
     ) -> None:
-        """Take leave of the broker and close.  It takes `close_timeout` seconds at most, and does not fail."""
+        """Take leave of the broker and close, in `close_timeout` seconds at most, without fail."""
         if self._transport is None:
             return
         arguments = dumps(argsig, (reply_code, reply_text, *method_sig))
@@ -509,19 +432,22 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
             number: int = super()._claim_channel_id(channel_id)
         return number
 
-    def free(self, number: int | None, channel: Any) -> None:
+    def free(self, number: int, channel: Any) -> None:
         """Forget a channel, and let its number be used again."""
         self.inboxes.closed(channel)
         with self._numbers:
             self._free(number)
 
-    def _free(self, number: int | None) -> None:
+    def _free(self, number: int) -> None:
         if self.channels is not None and self.channels.pop(number, None) is not None:
             self._used_channel_ids.remove(number)
             self.reader.parser.forget(number)
 
     def give_up(self, channel: Any) -> None:
-        """Close a channel without waiting: an answer to a call that has ended must not be taken for that to the next."""
+        """Close a channel without waiting.
+
+        An answer to a call that has ended must not be taken for that to the next one.
+        """
         number = channel.channel_id
         channel.collect()
         with self._numbers:
@@ -530,14 +456,14 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
             self._used_channel_ids.append(number)
             self.channels[number] = _Leaving(self, number)
         arguments = dumps('BsBB', (0, '', 0, 0))
-        self.answer(method_frame(number, spec.Channel.Close, arguments))
+        self.writer.answer(method_frame(number, spec.Channel.Close, arguments))
 
     # -- heartbeats
 
     def send_heartbeat(self) -> None:
         """Write a heartbeat."""
-        self._spoken = monotonic()
-        self.answer(HEARTBEAT)
+        self.writer.spoken = monotonic()
+        self.writer.answer(HEARTBEAT)
 
     def heartbeat_tick(self, rate: float = 2) -> None:
         """Send a heartbeat if it is time to, and see whether the broker still sends something.
@@ -553,7 +479,7 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
             raise self._gone()
         if not self.heartbeat:
             return
-        if len(self.inboxes.mine().events) < MAX_WAITING:
+        if self.inboxes.backlog() < MAX_WAITING:
             self.reader.poll()
             self.after_reading()
         elif wire.wait_readable(0):
@@ -566,7 +492,11 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
             raise
 
     def _tend(self, rate: float = 2) -> float | None:
-        """Keep the connection alive and see whether the broker does; return when (`monotonic`) to do so again."""
+        """Send a heartbeat if it is time to, and listen for those of the broker.
+
+        Returns:
+            When (`monotonic`) to do so again.
+        """
         interval = self.heartbeat
         if not interval:
             return None
@@ -575,13 +505,14 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         if silence > 2 * interval:
             raise ConnectionForced(f'Too many heartbeats missed: nothing heard for {silence:.1f} s')
         pause = interval / (rate if rate > 0 else 2)
-        if now - self._spoken >= pause:
+        if now - self.writer.spoken >= pause:
             self.send_heartbeat()
-        return min(self._spoken + pause, self.reader.heard + 2 * interval + 0.001)
+        again: float = min(self.writer.spoken + pause, self.reader.heard + 2 * interval + 0.001)
+        return again
 
 
 class _Leaving:
-    """A channel that was given up; its number is taken until the broker has said that it is closed, too."""
+    """A channel that was given up; its number is taken until the broker says it is closed."""
 
     def __init__(self, connection: Connection, number: int) -> None:
         self.connection = connection
@@ -593,10 +524,12 @@ class _Leaving:
             with self.connection._numbers:
                 self.connection._free(self.number)
         elif method.signature == spec.Channel.Close:
-            self.connection.answer(method_frame(self.number, spec.Channel.CloseOk))
+            self.connection.writer.answer(method_frame(self.number, spec.Channel.CloseOk))
 
     def collect(self) -> None:
         """There is nothing to let go of."""
+
+    forked = collect
 
 
 def _smaller(theirs: int, ours: int) -> int:

@@ -1,7 +1,7 @@
 """Frames: bytes to methods with their content, and back (AMQP 0-9-1, 2.3 and 4.2).
 
-Nothing here reads or writes.  `FrameParser` is fed whatever the socket gave and returns the methods that are complete by then;
-the functions return the bytes to send.
+Nothing here reads or writes.  `FrameParser` is fed whatever the socket gave and returns the methods
+that are complete by then; the functions return the bytes to send.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ METHOD, HEADER, BODY, BEAT = 1, 2, 3, 8
 FRAME_END = 0xCE
 #: Octets of a frame that are not its payload.
 OVERHEAD = 8
-#: What a server says, before closing, to a client whose protocol it does not speak (AMQP 0-9-1, 2.2.4).
+#: What a server says, before closing, to a client whose protocol it does not speak (AMQP 0-9-1,
+#: 2.2.4).
 GREETING = b'AMQP'
 
 _frame_header = Struct('>BHI')
@@ -47,7 +48,7 @@ HEARTBEAT = _frame_header.pack(BEAT, 0, 0) + bytes([FRAME_END])
 
 
 class Content(AMQPMessage):  # type: ignore[misc]  # py-amqp is untyped
-    """A message as it travels: body and properties, without the bookkeeping of py-amqp's own frame reader."""
+    """A message as it travels, without the bookkeeping of py-amqp's own frame reader."""
 
     channel: Any
     delivery_info: Any
@@ -79,7 +80,7 @@ class Content(AMQPMessage):  # type: ignore[misc]  # py-amqp is untyped
 
 
 class Method(NamedTuple):
-    """A method that arrived, with the payload of its frame; `header` and `body` where a message came with it."""
+    """A method that arrived: the payload of its frame, and header and body of its message."""
 
     channel: int
     signature: tuple[int, int]
@@ -104,7 +105,8 @@ class _Partial:
 class FrameParser:
     """Cut a stream of bytes into methods.
 
-    Frames of several channels may be mixed; those of one message are not mixed with others of the same channel.
+    Frames of several channels may be mixed; those of one message are not mixed with others of the
+    same channel.
     """
 
     __slots__ = ('_held', '_missing', '_partial', 'frames', 'limit')
@@ -244,11 +246,13 @@ def content_frames(method: bytes, channel: int, content: Any, limit: int) -> lis
     Args:
         method: the frame of the method itself.
         channel: number of the channel.
-        content: the message; a body of text is encoded as its `content_encoding` says, or else in UTF-8.
+        content: the message; a body of text is encoded as its `content_encoding` says, or else in
+            UTF-8.
         limit: largest frame allowed, in octets; 0 means any.
 
     Returns:
-        Pieces to write in this order without anything in between; one piece, where the message is small.
+        Pieces to write in this order without anything in between; one piece, where the message is
+        small.
     """
     body = content.body
     properties = content.properties
@@ -269,7 +273,7 @@ def content_frames(method: bytes, channel: int, content: Any, limit: int) -> lis
     )
     if limit and header_size + OVERHEAD > limit:
         raise FrameSyntaxError(
-            f'the headers take {header_size} bytes; a frame of this connection holds {limit - OVERHEAD}'
+            f'the headers take {header_size} bytes, a frame here holds {limit - OVERHEAD}'
         )
     if not size:
         return [head]

@@ -1,11 +1,13 @@
 """Events that wait for the thread whose business they are.
 
-The thread that reads the socket runs no callbacks.  It puts deliveries, returned messages, cancelled consumers and the like into the
-*inbox* of the thread that uses the channel, whose next `drain_events` runs them.
+The thread that reads the socket runs no callbacks.  It puts deliveries, returned messages,
+cancelled consumers and the like into the *inbox* of the thread that uses the channel, whose next
+`drain_events` runs them.
 
-A channel belongs to the thread that opened it, and from then on to the one that starts consuming on it.  Its inbox moves to another
-thread only when its own does not come for its messages (see `Inboxes.adopt`): a consumer may be set up in one thread and drained in
-another, or in one after the other, but no two threads are at work on it at the same time.
+A channel belongs to the thread that opened it, and from then on to the one that starts consuming on
+it.  Its inbox moves to another thread only when its own does not come for its messages (see
+`Inboxes.adopt`): a consumer may be set up in one thread and drained in another, or in one after the
+other, but no two threads are at work on it at the same time.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from ._reader import wake
 
 __all__ = ('Event', 'Inbox', 'Inboxes')
 
-#: Seconds a thread may stay away from its messages before another one that drains may have them: one without consumers of its own
-#: is there for that, one with consumers only comes to the rescue.
+#: Seconds a thread may stay away from its messages before another one that drains may have them:
+#: one without consumers of its own is there for that, one with consumers only comes to the rescue.
 PATIENCE_WITH_NOBODY_ELSE = 0.05
 PATIENCE = 5.0
 
@@ -29,7 +31,8 @@ PATIENCE = 5.0
 class Event:
     """Something that happened on a channel, to be handled by its thread.
 
-    `life` counts how often the channel had been opened by then: what belongs to an earlier life is void.
+    `life` counts how often the channel had been opened by then: what belongs to an earlier life is
+    void.
     """
 
     __slots__ = ('channel', 'life', 'method')
@@ -114,6 +117,15 @@ class Inboxes:
     def __len__(self) -> int:
         return len(self._by_thread)
 
+    def backlog(self) -> int:
+        """Return how many events wait for the calling thread."""
+        inbox = self._by_thread.get(threading.get_ident())
+        return 0 if inbox is None else len(inbox.events)
+
+    def pending(self) -> bool:
+        """Tell whether there are events for any thread."""
+        return any(inbox.events for inbox in list(self._by_thread.values()))
+
     def mine(self) -> Inbox:
         """Return the inbox of the calling thread."""
         me = threading.get_ident()
@@ -143,7 +155,10 @@ class Inboxes:
                     self._by_thread.pop(thread, None)
 
     def consuming(self, channel: Any) -> None:
-        """Note that the calling thread starts to consume on a channel: it belongs to it, unless it has consumers already."""
+        """Give a channel to the calling thread, which starts to consume on it.
+
+        Where there are other consumers on it already it stays where it is.
+        """
         mine = self.mine()
         mine.thread = threading.current_thread()
         mine.seen = monotonic()
@@ -151,7 +166,7 @@ class Inboxes:
             self._move([channel], mine)
 
     def adopt(self, mine: Inbox) -> bool:
-        """Take over channels whose threads do not come for their messages; True where there were any."""
+        """Take over channels whose threads do not come for their messages; True if there are."""
         now = monotonic()
         mine.thread = threading.current_thread()
         if self.looped:
@@ -160,11 +175,11 @@ class Inboxes:
             patience = PATIENCE if mine.consuming else PATIENCE_WITH_NOBODY_ELSE
         found = False
         for inbox in list(self._by_thread.values()):
-            if inbox is not mine and inbox.events and not inbox.draining:
-                if inbox.idle(now) >= patience:
-                    channels = [channel for channel in inbox.channels if channel.callbacks]
-                    self._move(channels, mine)
-                    found = found or bool(channels)
+            if inbox is mine or not inbox.events or inbox.draining or inbox.idle(now) < patience:
+                continue
+            channels = [channel for channel in inbox.channels if channel.callbacks]
+            self._move(channels, mine)
+            found = found or bool(channels)
         return found
 
     def patience(self, mine: Inbox) -> float:

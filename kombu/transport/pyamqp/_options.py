@@ -113,6 +113,10 @@ COMMON = frozenset(
         'interval_max',
         'interval_start',
         'interval_step',
+        'manager_hostname',
+        'manager_password',
+        'manager_port',
+        'manager_userid',
         'max_retries',
         'retry_errors',
         'strict',
@@ -128,9 +132,8 @@ def connection_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: a value makes no sense; the text tells which.
     """
-    warn_unknown(
-        'transport_options of amqp', [name for name in given if name not in OPTIONS and name not in COMMON], OPTIONS
-    )
+    unknown = [name for name in given if name not in OPTIONS and name not in COMMON]
+    warn_unknown('transport_options of amqp', unknown, OPTIONS)
     arguments = {}
     for name, option in OPTIONS.items():
         if name in given:

@@ -1,10 +1,12 @@
 """One socket, many threads: who reads, and how the others get what was read for them.
 
-Whoever waits for something, an answer or an event, tries to take the *turn*.  The thread that gets it reads the socket until it has
-what it waits for, files what arrives for others on the way, and wakes them.  A thread that does not get the turn sleeps until it is
-woken, because what it waits for has come or because the turn is free.  With a single thread this costs one uncontended lock a wait.
+Whoever waits for something, an answer or an event, tries to take the *turn*.  The thread that gets
+it reads the socket until it has what it waits for, files what arrives for others on the way, and
+wakes them.  A thread that does not get the turn sleeps until it is woken, because what it waits for
+has come or because the turn is free.  With a single thread this costs one uncontended lock a wait.
 
-While it has the turn a thread runs no code of the application: no callback is called, nothing is waited for but the socket.
+While it has the turn a thread runs no code of the application: no callback is called, nothing is
+waited for but the socket.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class Target(Protocol):
 
 
 def raised_again(failure: BaseException) -> BaseException:
-    """Return an error equal to `failure`, for another thread to raise: a traceback belongs to one."""
+    """Return an error equal to `failure` for another thread to raise."""
     again: BaseException
     if isinstance(failure, AMQPError):
         again = type(failure)(
@@ -55,7 +57,8 @@ class Reader:
     Args:
         wire: where to read.
         dispatch: called with each method that arrives; files it and returns at once.
-        tend: called before waiting; looks after the heartbeats and returns when (`monotonic`) to call it again.
+        tend: called before waiting; looks after the heartbeats and returns when (`monotonic`) to
+            call it again.
         fail: called once with the error that makes the connection useless.
     """
 
@@ -94,7 +97,8 @@ class Reader:
             Whether it is ready.
 
         Raises:
-            ConcurrentUseError: called from code that interrupted a wait of the same thread, as a signal handler does.
+            ConcurrentUseError: called from code that interrupted a wait of the same thread, as a
+                signal handler does.
             Exception: the error that ended the connection.
         """
         while not target.ready:
@@ -124,7 +128,7 @@ class Reader:
             event.set()
 
     def _read_until(self, target: Target | None, limit: float | None) -> None:
-        """Read until `target` is ready or the time is up.  The caller has taken the turn, this gives it back."""
+        """Read until `target` is ready or the time is up, then give the turn back."""
         try:
             self._turn_of = threading.get_ident()
             while (target is None or not target.ready) and self._read(limit):
@@ -167,7 +171,8 @@ class Reader:
     def _sleep(self, target: Target, limit: float | None) -> None:
         """Sleep until woken, unless there is reason not to."""
         event = target.event = threading.Event()
-        # Whoever gives the turn back looks at the sleepers afterwards: either it sees this one, or this one sees the turn free.
+        # Whoever gives the turn back looks at the sleepers afterwards: either it sees this one, or
+        # this one sees the turn free.
         self._sleepers.append(event)
         try:
             if self._turn.locked() and not target.ready and self.failure is None:

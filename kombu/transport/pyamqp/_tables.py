@@ -1,8 +1,9 @@
 """Field tables and basic properties, to bytes and back.
 
-The types are those of RabbitMQ's errata (https://www.rabbitmq.com/amqp-0-9-1-errata#section_3), written with the same letters that
-py-amqp chooses, so that the bytes are the same whoever encodes them.  Encoding and decoding go by one look-up in a table for each
-value: headers are the larger part of the work that a message takes.
+The types are those of RabbitMQ's errata (https://www.rabbitmq.com/amqp-0-9-1-errata#section_3),
+written with the same letters that py-amqp chooses, so that the bytes are the same whoever encodes
+them.  Encoding and decoding go by one look-up in a table for each value: headers are the larger
+part of the work that a message takes.
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ def _decode_time(buf: bytes, at: int) -> tuple[Any, int]:
     seconds = _u64.unpack_from(buf, at)[0]
     try:
         return datetime.fromtimestamp(seconds, tz=timezone.utc).replace(tzinfo=None), at + 8
-    except (ValueError, OverflowError, OSError):  # beyond what a datetime can hold: still no reason to lose the message
+    except (ValueError, OverflowError, OSError):  # out of range; no reason to lose the message
         return seconds, at + 8
 
 
@@ -262,9 +263,7 @@ def _decode_item(buf: bytes, at: int) -> tuple[Any, int]:
     try:
         decode = _DECODERS[buf[at]]
     except KeyError:
-        raise FrameSyntaxError(
-            f'the type {chr(buf[at])!r} of a table field is not known'
-        ) from None
+        raise FrameSyntaxError(f'the type {chr(buf[at])!r} of a table field is not known') from None
     return decode(buf, at + 1)
 
 
@@ -285,7 +284,8 @@ def _decode_shortstr(buf: bytes, at: int) -> tuple[Any, int]:
     return buf[start:end].decode('utf-8', 'surrogatepass'), end
 
 
-#: Flag, name, encoder and decoder of the properties of a message (AMQP 0-9-1, 1.8 and 4.2.6.1), in the order of the wire.
+#: Flag, name, encoder and decoder of the properties of a message (AMQP 0-9-1, 1.8 and 4.2.6.1), in
+#: the order of the wire.
 _PROPERTIES: tuple[tuple[int, str, Callable[[Any], bytes], Callable[..., tuple[Any, int]]], ...] = (
     (0x8000, 'content_type', shortstr, _decode_shortstr),
     (0x4000, 'content_encoding', shortstr, _decode_shortstr),
@@ -322,9 +322,7 @@ def encode_properties(properties: Mapping[str, Any]) -> bytes:
             except FrameSyntaxError:
                 raise
             except (StructError, ValueError, TypeError, AttributeError) as exc:
-                raise ValueError(
-                    f'the property {name} cannot be {value!r}: {exc}'
-                ) from exc
+                raise ValueError(f'the property {name} cannot be {value!r}: {exc}') from exc
     parts[0] = _u16.pack(flags)
     return b''.join(parts)
 

@@ -35,11 +35,14 @@ KEYS = frozenset(
 def tls_options(given: Any, hostname: str) -> dict[str, Any] | None:
     """Return what the wire needs for TLS; None where there is to be none.
 
-    The certificate of the server is verified, against `ca_certs` or those that the system trusts, and has to name the host.
+    The certificate of the server is verified, against `ca_certs` or those that the system trusts,
+    and has to name the host.
 
     Args:
-        given: `ssl=` as the application has it: a boolean, a dict with any of `KEYS`, or an `ssl.SSLContext`.
-        hostname: the host of the URL, which the certificate has to name unless `server_hostname` says otherwise.
+        given: `ssl=` as the application has it: a boolean, a dict with any of `KEYS`, or an
+            `ssl.SSLContext`.
+        hostname: the host of the URL, which the certificate has to name unless `server_hostname`
+            says otherwise.
 
     Raises:
         ValueError: a key is not known, or a value makes no sense.
@@ -55,7 +58,8 @@ def tls_options(given: Any, hostname: str) -> dict[str, Any] | None:
         logger.warning('TLS to %s is not verified: it may be anybody at the other end', hostname)
     elif not context.check_hostname:
         logger.warning(
-            'TLS to %s does not check the host name: anybody with a certificate may be at the other end',
+            'TLS to %s does not check the host name: it may be anybody with a certificate '
+            'at the other end',
             hostname,
         )
     return {'context': context, 'server_hostname': options.get('server_hostname') or hostname}

@@ -23,7 +23,8 @@ __all__ = ('DEFAULT_PORT', 'DEFAULT_SSL_PORT', 'SSLTransport', 'Transport')
 DEFAULT_PORT = 5672
 DEFAULT_SSL_PORT = 5671
 
-#: RabbitMQ counts prefetch for each consumer since then (https://www.rabbitmq.com/docs/consumer-prefetch).
+#: RabbitMQ counts prefetch for each consumer since then
+#: (https://www.rabbitmq.com/docs/consumer-prefetch).
 PREFETCH_BY_CONSUMER = (3, 3)
 
 
@@ -158,7 +159,7 @@ class Transport(base.Transport):
         return connection
 
     def _credentials(self) -> tuple[Any, Any]:
-        """Return user name and password, as they are now: who gives a callable may give new ones for each connection."""
+        """Return user name and password; callables are asked for each connection."""
         client = self.client
         provider = client.credential_provider
         if isinstance(provider, str):
@@ -189,7 +190,7 @@ class Transport(base.Transport):
         connection.close()
 
     def _collect(self, connection: Any) -> None:
-        """Close the socket, without a word to the broker: for a connection that is broken, or another process's."""
+        """Close the socket without a word to the broker, because the connection is broken."""
         connection.client = None
         connection.collect()
 
@@ -203,7 +204,7 @@ class Transport(base.Transport):
         connection.close()
 
     def drain_events(self, connection: Any, **kwargs: Any) -> Any:
-        """Wait for one event of this thread's channels and run its callback; see `kombu.transport.pyamqp`."""
+        """Wait for one event of this thread's channels and run its callback."""
         return connection.drain_events(**kwargs)
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
@@ -228,7 +229,7 @@ class Transport(base.Transport):
         return interval
 
     def qos_semantics_matches_spec(self, connection: Any) -> bool:
-        """Tell whether `basic_qos(apply_global=False)` means the whole channel; RabbitMQ counts by consumer."""
+        """Tell whether `basic_qos(apply_global=False)` means the whole channel."""
         properties = connection.server_properties
         if properties.get('product') == 'RabbitMQ':
             return version_string_as_tuple(properties['version'])[:2] < PREFETCH_BY_CONSUMER

@@ -1,7 +1,8 @@
 """The socket: never blocking, every wait with a limit.
 
-The sockets of py-amqp switch between blocking and not blocking for each read, which breaks a write that another thread is in the
-middle of.  Here a socket stays non-blocking from the handshake on; who has to wait waits in `poll`, and nobody else notices.
+The sockets of py-amqp switch between blocking and not blocking for each read, which breaks a write
+that another thread is in the middle of.  Here a socket stays non-blocking from the handshake on;
+who has to wait waits in `poll`, and nobody else notices.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _TLS_AGAIN = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWa
 
 
 def remaining(limit: float | None) -> float | None:
-    """Return the seconds until `limit` (a time of `monotonic`), never negative; None where there is no limit."""
+    """Return the seconds until `limit`, a time of `monotonic`; None where there is no limit."""
     return None if limit is None else max(0.0, limit - monotonic())
 
 
@@ -41,7 +42,7 @@ def _some_time(limit: float | None) -> float | None:
 
 
 def wait_for(sock: Any, *, writing: bool, timeout: float | None) -> bool:
-    """Wait until a socket can be read from, or written to; False when `timeout` (seconds) has passed."""
+    """Wait until a socket can be read or written; False when `timeout` seconds have passed."""
     if hasattr(select, 'poll'):
         poll = select.poll()
         poll.register(sock, select.POLLOUT if writing else select.POLLIN)
@@ -62,7 +63,8 @@ class Wire(AbstractTransport):  # type: ignore[misc]  # py-amqp is untyped
     limit: float | None
 
     _again: tuple[type[BaseException], ...] = _AGAIN
-    #: Whether the last `send` was broken off after it had begun: nothing sensible can be written any more.
+    #: Whether the last `send` was broken off after it had begun: nothing sensible can be written
+    #: any more.
     midway = False
 
     def _connect(self, host: str, port: int, timeout: float | None) -> None:
@@ -165,7 +167,7 @@ class Wire(AbstractTransport):  # type: ignore[misc]  # py-amqp is untyped
             return 0
 
     def drop(self) -> None:
-        """Close the descriptor and nothing else: the connection belongs to the process this one was forked from."""
+        """Close the descriptor and nothing else: the connection belongs to another process."""
         sock, self.sock = self.sock, None
         self.connected = False
         if sock is not None:
@@ -179,8 +181,8 @@ class TCPWire(Wire, TCPTransport):  # type: ignore[misc]  # py-amqp is untyped
 class TLSWire(Wire, SSLTransport):  # type: ignore[misc]  # py-amqp is untyped
     """A TLS connection.
 
-    OpenSSL does not allow a read and a write of one connection at the same time; as neither blocks, a lock around each
-    call costs nobody anything.
+    OpenSSL does not allow a read and a write of one connection at the same time; as neither blocks,
+    a lock around each call costs nobody anything.
     """
 
     _again = _TLS_AGAIN
@@ -217,5 +219,6 @@ class TLSWire(Wire, SSLTransport):  # type: ignore[misc]  # py-amqp is untyped
     def _shutdown_transport(self) -> None:
         """Say goodbye in the words of TLS, without waiting for an answer."""
         if isinstance(self.sock, ssl.SSLSocket):
-            with self.lock, suppress(ValueError):  # where there was no handshake there is nothing to end
+            # Where there was no handshake there is nothing to end.
+            with self.lock, suppress(ValueError):
                 self.sock.unwrap()

@@ -65,7 +65,7 @@ class Channel(DeliveringChannel):
                 left = {consumer.queue for consumer in self._consumers.values()}
                 for tag in list(self._consumers):
                     self._forget_consumer(tag)
-                if self._qos is not None and self._qos.restore_at_shutdown:
+                if self._qos.restore_at_shutdown:
                     self._qos.restore_unacked()
                 for queue in left:
                     entry = self.state.queues.get(queue)

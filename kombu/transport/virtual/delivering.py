@@ -34,6 +34,7 @@ class VirtualConsumer:
         'callback',
         'channel',
         'exclusive',
+        'limit',
         'no_ack',
         'on_cancel',
         'queue',
@@ -60,20 +61,29 @@ class VirtualConsumer:
         self.no_ack = no_ack
         self.exclusive = exclusive
         self.on_cancel = on_cancel
+        qos = channel._qos
+        #: Its own limit of unsettled deliveries, set when it was started; 0: the channel's.
+        self.limit = 0 if qos.apply_global else qos.prefetch_count
         #: The thread it was started in.
         self.thread = get_ident()
         #: Deliveries it has not settled.
         self.unacked = 0
 
+    def prefetch_limit(self) -> int:
+        """Return how many unsettled deliveries it may have of its own; 0 means any number."""
+        return 0 if self.no_ack else self.limit or self.channel._qos.prefetch_count
+
+    def has_room(self) -> bool:
+        """Tell whether its own limit allows another message."""
+        limit = self.limit or self.channel._qos.prefetch_count
+        return not limit or self.unacked < limit or self.no_ack
+
     def has_credit(self) -> bool:
         """Tell whether it may be given another message."""
-        if self.no_ack:
-            return True
         qos = self.channel._qos
-        limit = qos.prefetch_count
-        if not limit or self.unacked < limit or qos.apply_global:
-            return bool(qos.can_consume())
-        return False
+        if qos.apply_global and not self.no_ack:
+            return qos.can_consume()
+        return self.has_room()
 
     def __repr__(self) -> str:
         return f'<{type(self).__name__} {self.tag!r} of {self.queue!r}: {self.unacked} unacked>'
@@ -114,13 +124,11 @@ class QueueConsumers:
     def __call__(self, payload: Any, *, thread: int | None = None) -> None:
         """Deliver `payload` to the next consumer and pass the turn on."""
         consumers = self.consumers
-        consumer: VirtualConsumer | None = consumers[0]
+        consumer = consumers[0]
         if len(consumers) > 1:
-            consumer = self.next(thread=thread)
-            if consumer is None:
-                # Credit went away since the message was taken, as it does where a driver takes by
-                # itself.  It must go to somebody.
-                consumer = consumers[self._turn % len(consumers)]
+            # Credit may have gone since the message was taken, as where a driver takes by itself;
+            # it must go to somebody.
+            consumer = self.next(thread=thread) or consumers[self._turn % len(consumers)]
             self._turn += 1
         consumer.channel._deliver_to(consumer, payload)
 
@@ -287,8 +295,9 @@ class DeliveringChannel(PublishingChannel):
         Args:
             prefetch_size: not supported by virtual transports, as in RabbitMQ; only 0.
             prefetch_count: how many; 0 means no limit.
-            apply_global: True for the channel as a whole, False for each of its consumers, those
-                started already included (https://www.rabbitmq.com/docs/consumer-prefetch).
+            apply_global: True for the channel as a whole; False for each consumer started from now
+                on, and for those that were started without a limit
+                (https://www.rabbitmq.com/docs/consumer-prefetch).
         """
         self._check_open()
         if prefetch_size:
@@ -296,6 +305,10 @@ class DeliveringChannel(PublishingChannel):
         qos = self._qos
         qos.prefetch_count = prefetch_count or 0
         qos.apply_global = apply_global
+
+    def confirm_select(self, nowait: bool = False) -> None:
+        """Ask for publisher confirms; here, returning from `basic_publish` is the confirm."""
+        self._check_open()
 
     def flow(self, active: bool = True) -> None:
         """Ask the broker to stop or go on delivering; virtual transports only go on.

@@ -54,25 +54,31 @@ class QoS:
 
     def can_consume(self) -> bool:
         """Tell whether the channel may be given another message."""
-        limit = self.prefetch_count
-        return not limit or self._counted() < limit or self._per_consumer()
+        consumers = None if self.apply_global else self.channel._consumers
+        if not consumers:
+            limit = self.prefetch_count
+            return not limit or self._counted() < limit
+        for consumer in consumers.values():  # noqa: SIM110 - asked for every message; a generator costs
+            if consumer.has_room():
+                return True
+        return False
 
     def can_consume_max_estimate(self) -> int | None:
         """Return how many more messages may be delivered; None means any number."""
-        limit = self.prefetch_count
-        if not limit:
-            return None
-        if self._per_consumer():
-            limit *= len(self.channel._consumers)
-        return max(limit - self._counted(), 0)
+        consumers = None if self.apply_global else self.channel._consumers
+        if not consumers:
+            limit = self.prefetch_count
+            return max(limit - self._counted(), 0) if limit else None
+        room = 0
+        for consumer in consumers.values():
+            limit = consumer.prefetch_limit()
+            if not limit:
+                return None
+            room += max(limit - consumer.unacked, 0)
+        return room
 
     def _counted(self) -> int:
         return len(self._delivered) - len(self._dirty) - len(self._uncounted)
-
-    def _per_consumer(self) -> bool:
-        # With several consumers the channel cannot say no for all of them; each is asked for its
-        # own credit.
-        return not self.apply_global and len(getattr(self.channel, '_consumers', ())) > 1
 
     def append(self, message: Any, delivery_tag: Any) -> None:
         """Enter a delivery."""

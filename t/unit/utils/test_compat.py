@@ -110,10 +110,12 @@ def test_nested() -> None:
         finally:
             events.append(f'-{name}')
 
-    with pytest.raises(KeyError), compat.nested(manager('a'), manager('b')) as entered:
+    with compat.nested(manager('a'), manager('b')) as entered:
         assert entered == ['a', 'b']
-        raise KeyError
     assert events == ['+a', '+b', '-b', '-a']
+    with pytest.raises(KeyError), compat.nested(manager('c')):
+        raise KeyError
+    assert events[4:] == ['+c', '-c']
     with compat.nested() as entered:
         assert entered == []
 

@@ -25,7 +25,7 @@ class Manager(Thing):
     def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *exc_info: Any) -> bool:
+    def __exit__(self, *exc_info: object) -> bool:
         self.left = exc_info[0]
         return True
 
@@ -39,9 +39,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixtur
 def test_logs_calls(logged: pytest.LogCaptureFixture) -> None:
     wrapped = Logwrapped(Thing(), 'some.logger', '[{0} id] ')
     assert wrapped.method(1, b='2') == ((1,), {'b': '2'})
-    assert logged.record_tuples == [
-        ('some.logger', logging.DEBUG, "[<Thing> id] method(1, b='2')")
-    ]
+    assert logged.record_tuples == [('some.logger', logging.DEBUG, "[<Thing> id] method(1, b='2')")]
 
 
 def test_without_ident_and_logger(logged: pytest.LogCaptureFixture) -> None:

@@ -57,7 +57,7 @@ def test_url_to_parts(url: str, parts: tuple[Any, ...]) -> None:
 
 MALFORMED = [
     ('amqp://u:SECRET@h:99999/v', 'amqp://u:**@h:99999/v'),
-    ('amqp://u:SECRET@h:１/v', 'amqp://u:**@h:１/v'),
+    ('amqp://u:SECRET@h:\u0661/v', 'amqp://u:**@h:\u0661/v'),
     ('amqp://u:SECRET@h:1:2', 'amqp://u:**@h:1:2'),
     ('amqp://u:SECRET/x@h:1/v', 'amqp://u:**@h:1/v'),
     ('amqp://u:SECRET#x@h:1/v', 'amqp://u:**@h:1/v'),
