@@ -20,6 +20,7 @@ extensions = [
     'sphinx.ext.autodoc',
     'sphinx.ext.doctest',
     'sphinx.ext.napoleon',
+    'api_pages',
     'transport_directive',
 ]
 exclude_patterns = ['_build']

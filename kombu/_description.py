@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -140,7 +141,7 @@ class Description:
         self.virtual_host = target.virtual_host or '/'
         self.transport_options = dict(target.transport_options or {})
         name = target.transport or DEFAULT_TRANSPORT
-        if name == 'amqp' and supports_librabbitmq():
+        if name == 'amqp' and _prefer_librabbitmq():
             name = 'librabbitmq'
         self.transport_cls = name
 
@@ -327,6 +328,12 @@ class Description:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self.__class__, tuple(value for _, value in self._info(resolve=False)), None
+
+
+@cache
+def _prefer_librabbitmq() -> bool:
+    # Looking for a package takes longer than all else a connection does before it connects.
+    return bool(supports_librabbitmq())
 
 
 def _port(port: Any) -> Any:

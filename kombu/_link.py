@@ -43,8 +43,8 @@ logger = get_logger('kombu.connection')
 #: Set in the environment, it has all calls of channels logged.
 LOG_CHANNEL = bool(os.environ.get('KOMBU_LOG_CHANNEL') or os.environ.get('KOMBU_LOG_DEBUG'))
 
-#: What a forked child got from its parent by a transport that cannot let go of it: it is neither
-#: used nor finalized.
+#: What a forked child got from its parents: it is not used, and not finalized either, because a
+#: driver may say goodbye then.
 _inherited: list[Any] = []
 
 
@@ -286,7 +286,7 @@ class Link(Description):
         self, transport: Any, connection: Any, close: Callable[[Any], Any] | None = None
     ) -> None:
         classes = ErrorClasses.of(transport)
-        expected = (*classes.connection, *classes.channel, OSError)
+        expected = classes.connection + classes.channel + (OSError,)
         try:
             (close or transport.close_connection)(connection)
         except expected as exc:
@@ -308,16 +308,10 @@ class Link(Description):
         self._pid = None
         # Another thread of the parent may have held them.
         self._lock, self._making = RLock(), RLock()
-        transport, connection, channel = self._transport, self._connection, self._default_channel
+        if self._connection is not None:
+            _inherited.append((self._transport, self._connection, self._default_channel))
         self._transport = self._connection = self._default_channel = None
         self.declared_entities.clear()
-        if connection is None:
-            return
-        forget = getattr(transport, 'forget_connection', None)
-        if forget is None:
-            _inherited.append((transport, connection, channel))
-        else:
-            forget(connection)
 
     def __enter__(self) -> Self:
         return self

@@ -84,6 +84,9 @@ class Object:
             for name, value in ((name, getattr(self, name)) for name, _ in self.attrs)
         }
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     def __reduce__(self) -> tuple[Any, ...]:
         return unpickle_dict, (type(self), self.as_dict())
 

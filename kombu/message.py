@@ -175,14 +175,17 @@ class Message:
         self, callback: Callable[[Message, BaseException], Any] | None = None
     ) -> None:
         """Hand the first of `errors` to `callback(message, exc)`, or raise it."""
-        for error in self.errors:
-            if isinstance(error, BaseException):
-                error = (type(error), error, error.__traceback__)
-            _, exc, traceback = error
-            if callback is None:
-                raise exc.with_traceback(traceback)
-            callback(self, exc)
+        errors = self.errors
+        if not errors:
             return
+        first = errors[0]
+        if isinstance(first, BaseException):
+            exc, traceback = first, first.__traceback__
+        else:
+            _, exc, traceback = first
+        if callback is None:
+            raise exc.with_traceback(traceback)  # afresh, or it would grow each time
+        callback(self, exc)
 
     def ack(self, multiple: bool = False) -> None:
         """Acknowledge that it was processed (AMQP 0-9-1, basic.ack).

@@ -98,7 +98,7 @@ class ConsumerMixin:
         """Do something before each wait for a message, once in `safety_interval` at least."""
 
     def on_decode_error(self, message: Any, exc: BaseException) -> None:
-        """Deal with a message that cannot be decoded: log it, and acknowledge it.
+        """Deal with a message that cannot be decoded: log and reject it, which dead-letters it.
 
         Args:
             message: the message.
@@ -111,7 +111,7 @@ class ConsumerMixin:
             message.content_encoding,
             safe_repr(message.body),
         )
-        message.ack()
+        message.reject()
 
     def on_connection_error(self, exc: BaseException, interval: float) -> None:
         """React to a failure to connect.
@@ -160,7 +160,7 @@ class ConsumerMixin:
         """
         restart_limit = self.restart_limit
         lost = self.connection_errors + self.channel_errors
-        while not self.should_stop:
+        while not self._stopping():
             if not restart_limit.can_consume(_tokens):
                 # In small pieces, so that `should_stop` is seen.
                 sleep(min(restart_limit.expected_time(_tokens), 1.0))
@@ -197,7 +197,7 @@ class ConsumerMixin:
             quiet = 0.0
             checked = monotonic()
             for _ in range(limit) if limit else count():
-                if self.should_stop:
+                if self._stopping():
                     break
                 self.on_iteration()
                 seconds = min(safety_interval, timeout - quiet) if timeout else safety_interval
@@ -303,28 +303,23 @@ class ConsumerProducerMixin(ConsumerMixin):
                     message.ack()
     """
 
-    _producer_connection: Any = None
-
     @property
     def producer(self) -> Producer:
         """A producer on the second connection."""
         return Producer(self.producer_connection)
 
-    @property
+    @cached_property
     def producer_connection(self) -> Any:
         """The second connection, made on first use."""
-        connection = self._producer_connection
-        if connection is None:
-            connection = self.connection.clone()
-            connection.ensure_connection(
-                self.on_connection_error, self.connect_max_retries, callback=self._check_stop
-            )
-            self._producer_connection = connection
+        connection = self.connection.clone()
+        connection.ensure_connection(
+            self.on_connection_error, self.connect_max_retries, callback=self._check_stop
+        )
         return connection
 
     def on_consume_end(self, connection: Any, channel: Any) -> None:
         """Close the second connection."""
-        opened, self._producer_connection = self._producer_connection, None
+        opened = self.__dict__.pop('producer_connection', None)
         if opened is not None:
             opened.close()
         super().on_consume_end(connection, channel)

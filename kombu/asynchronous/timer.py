@@ -72,7 +72,7 @@ def to_timestamp(
         return d
     if d.tzinfo is None and default_timezone is not None:
         d = d.replace(tzinfo=default_timezone)
-    return time() + (d - datetime.now(timezone.utc)).total_seconds()
+    return time() + (d - datetime.now(d.tzinfo)).total_seconds()
 
 
 @total_ordering

@@ -158,9 +158,10 @@ class Bench:
     def impatient(self, url: str | None = None, **arguments: Any) -> Any:
         """Make a connection with confirms on which every call is bounded to a few seconds."""
         options = {**self.target.fault_options, **arguments.pop('transport_options', {})}
-        return self.confirming(
-            url, **{'connect_timeout': 2, 'transport_options': options, **arguments}
-        )
+        defaults: dict[str, Any] = {'connect_timeout': 2}
+        if 'heartbeats' in self.target.claims():
+            defaults['heartbeat'] = 2
+        return self.confirming(url, **{**defaults, 'transport_options': options, **arguments})
 
     def channel(self, connection: Any = None) -> Any:
         """Open a channel, by default on a connection of its own."""

@@ -70,27 +70,38 @@ class MemoryQueue:
 
     Args:
         max_priority: the highest priority that is told apart; None: all messages are equal.
+        count_bytes: whether `bytes` is kept.
     """
 
-    __slots__ = ('_lines', 'bytes', 'expires', 'watchers')
+    __slots__ = ('_count_bytes', '_lines', '_only', 'bytes', 'due', 'expires', 'watchers')
 
-    def __init__(self, max_priority: int | None = None) -> None:
+    def __init__(self, max_priority: int | None = None, *, count_bytes: bool = False) -> None:
         self._lines: list[deque[Envelope]] = [deque() for _ in range((max_priority or 0) + 1)]
-        #: Size of the bodies.
+        #: The line, where there is one.
+        self._only = self._lines[0] if len(self._lines) == 1 else None
+        self._count_bytes = count_bytes
+        #: Size of the bodies, if it is counted.
         self.bytes = 0
         #: Whether a message with a time to live was ever put.
         self.expires = False
+        #: When the schedule says to look at the head.
+        self.due: float | None = None
         #: Channels to tell when a message comes.
         self.watchers: dict[Any, None] = {}
 
     def put(self, envelope: Envelope) -> None:
         """Append a message."""
-        self.bytes += len(envelope['body'] or b'')
-        self._line(envelope).append(envelope)
+        if self._only is not None:
+            self._only.append(envelope)
+        else:
+            self._line(envelope).append(envelope)
+        if self._count_bytes:
+            self.bytes += len(envelope['body'] or b'')
 
     def put_back(self, envelope: Envelope) -> None:
         """Return a message to the place it had."""
-        self.bytes += len(envelope['body'] or b'')
+        if self._count_bytes:
+            self.bytes += len(envelope['body'] or b'')
         line = self._line(envelope)
         place = position(envelope)
         if not line or position(line[0]) > place:
@@ -104,9 +115,10 @@ class MemoryQueue:
         Raises:
             IndexError: there is none.
         """
-        lines = self._lines
-        envelope = lines[0].popleft() if len(lines) == 1 else self._line_to_read().popleft()
-        self.bytes -= len(envelope['body'] or b'')
+        line = self._only
+        envelope = (self._line_to_read() if line is None else line).popleft()
+        if self._count_bytes:
+            self.bytes -= len(envelope['body'] or b'')
         return envelope
 
     def head(self) -> Envelope | None:
@@ -123,9 +135,9 @@ class MemoryQueue:
         return size
 
     def _line(self, envelope: Envelope) -> deque[Envelope]:
+        if self._only is not None:
+            return self._only
         lines = self._lines
-        if len(lines) == 1:
-            return lines[0]
         priority = envelope['properties'].get('priority')
         if not isinstance(priority, int) or priority < 0:
             priority = 0
@@ -142,8 +154,7 @@ class MemoryQueue:
             yield from line
 
     def __len__(self) -> int:
-        lines = self._lines
-        return len(lines[0]) if len(lines) == 1 else sum(map(len, lines))
+        return sum(map(len, self._lines)) if self._only is None else len(self._only)
 
 
 class Broker:

@@ -76,13 +76,13 @@ class Channel(virtual.Channel):
         with broker.lock:
             stored = broker.queues.get(queue)
             if stored is not None and stored.expires:
-                self._expire_head(queue)
+                self._watch_head(queue, stored)
             if not stored:
                 raise Empty
             envelope = stored.get()
             if stored.expires:
                 # The next one may have expired behind it.
-                self._expire_head(queue)
+                self._watch_head(queue, stored)
             return envelope
 
     # What `_get` gives has not expired, and is nowhere else.
@@ -96,11 +96,10 @@ class Channel(virtual.Channel):
         with broker.lock:
             stored = broker.queues.get(queue)
             if stored is not None:
-                when = message['properties']['delivery_info'].get('expires_at')
-                if when is not None:
-                    stored.expires = True
-                    broker.at(when, '_expire_head', queue)
                 stored.put(message)
+                if 'expires_at' in message['properties']['delivery_info']:
+                    stored.expires = True
+                    self._watch_head(queue, stored)
                 broker.arrived(queue, stored)
 
     def _requeue(self, queue: str, message: Envelope) -> None:
@@ -111,7 +110,7 @@ class Channel(virtual.Channel):
                 stored.put_back(message)
                 broker.arrived(queue, stored)
                 if stored.expires:
-                    self._expire_head(queue)
+                    self._watch_head(queue, stored)
 
     def _put_delayed(
         self, exchange: str, message: Envelope, routing_key: str, delay: float
@@ -132,7 +131,9 @@ class Channel(virtual.Channel):
             return
         entry = self.state.queues.get(queue)
         policy = NO_POLICY if entry is None else entry.policy
-        broker.queues[queue] = MemoryQueue(policy.max_priority)
+        broker.queues[queue] = MemoryQueue(
+            policy.max_priority, count_bytes=policy.max_length_bytes is not None
+        )
         if policy.expires is not None:
             broker.at(self._now() + policy.expires, '_expire_queue', queue, policy.expires)
 
@@ -176,16 +177,28 @@ class Channel(virtual.Channel):
     def _run_due(self) -> None:
         self.broker.run_due(self)
 
-    def _expire_head(self, queue: str) -> None:
-        """Bury the messages at the head of `queue` that have expired."""
-        stored = self.broker.queues.get(queue)
-        now = self._now()
-        while stored:
-            head = stored.head()
-            when = expires_at(head) if head is not None else None
-            if when is None or when > now:
+    def _watch_head(self, queue: str, stored: MemoryQueue) -> None:
+        """Bury what has expired at the head of `queue`, and look again when the next may have.
+
+        Only there does a message expire
+        (https://www.rabbitmq.com/docs/ttl#per-message-ttl-caveats).
+        """
+        while (head := stored.head()) is not None:
+            when = expires_at(head)
+            if when is None:
+                return
+            if when > self._now():
+                if stored.due is None or when < stored.due:
+                    stored.due = when
+                    self.broker.at(when, '_expire', queue)
                 return
             self._bury(queue, stored.get(), 'expired')
+
+    def _expire(self, queue: str) -> None:
+        stored = self.broker.queues.get(queue)
+        if stored is not None:
+            stored.due = None
+            self._watch_head(queue, stored)
 
     def _expire_queue(self, queue: str, after: float) -> None:
         """Delete `queue` if nobody used it for `after` seconds;

@@ -1,6 +1,7 @@
 """Three small transports as outsiders have written them, against the hooks of kombu 4 and 5.
 
-Between them they use every hook that transports in the wild were seen to override.  They must run unchanged.
+Between them they use every hook that transports in the wild were seen to override.  They must run
+unchanged.
 """
 
 from __future__ import annotations

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -31,6 +34,11 @@ def connection(amqp_url: str) -> Any:
 def confirming(amqp_url: str) -> Any:
     with Connection(amqp_url, transport_options={'confirm_publish': True}) as connection:
         yield connection
+
+
+def declare(channel: Any, name: str, **kwargs: Any) -> None:
+    """Declare a queue that stays when its consumers go."""
+    channel.queue_declare(name, auto_delete=False, **kwargs)
 
 
 def publish(channel: Any, body: str, **kwargs: Any) -> Any:
@@ -98,7 +106,7 @@ class TestRoundTrip:
     def test_sizes(self, connection: Connection, size: int) -> None:
         """Bodies around the size of a frame, and of many frames."""
         channel = connection.channel()
-        channel.queue_declare('q')
+        declare(channel, 'q')
         body = bytes(range(256)) * (size // 256 + 1)
         channel.basic_publish(
             channel.prepare_message(body[:size], content_encoding='binary'), routing_key='q'
@@ -109,7 +117,7 @@ class TestRoundTrip:
 
     def test_get(self, connection: Connection) -> None:
         channel = connection.channel()
-        channel.queue_declare('q')
+        declare(channel, 'q')
         assert channel.basic_get('q') is None
         for body in 'ab':
             publish(channel, body, routing_key='q')
@@ -135,7 +143,7 @@ class TestRoundTrip:
             'table': {'deep': {'deeper': 'y'}},
         }
         channel = connection.channel()
-        channel.queue_declare('q')
+        declare(channel, 'q')
         channel.basic_publish(channel.prepare_message('', headers=headers), routing_key='q')
         assert channel.basic_get('q', no_ack=True).headers == headers
 
@@ -147,7 +155,7 @@ class TestErrors:
         with pytest.raises(NotFound, match='no queue'):
             channel.queue_declare('missing', passive=True)
         assert channel.is_open
-        channel.queue_declare('q')
+        declare(channel, 'q')
         publish(channel, 'x', routing_key='q')
         assert holds(channel, 'q', 1)
 
@@ -162,7 +170,7 @@ class TestErrors:
     def test_error_on_next_publish(self, connection: Connection) -> None:
         """A thread that only publishes hears of it as well."""
         channel = connection.channel()
-        channel.queue_declare('q')
+        declare(channel, 'q')
         publish(channel, 'x', exchange='missing')
         with pytest.raises(NotFound, match='no exchange'):
             for _ in range(1000):
@@ -179,7 +187,7 @@ class TestErrors:
     def test_tags_from_before_are_void(self, connection: Connection) -> None:
         """After an error the broker counts deliveries anew; an old tag must not settle a new message."""
         channel = connection.channel()
-        channel.queue_declare('q')
+        declare(channel, 'q')
         for body in 'ab':
             publish(channel, body, routing_key='q')
         old = channel.basic_get('q')
@@ -195,7 +203,7 @@ class TestErrors:
     def test_deliveries_from_before_are_dropped(self, connection: Connection) -> None:
         """What was delivered to a channel that broke is not handed out: it is in its queue again."""
         channel = connection.channel()
-        channel.queue_declare('q')
+        declare(channel, 'q')
         publish(channel, 'x', routing_key='q')
         got = consume(channel, 'q')
         with pytest.raises(NotFound):
@@ -210,7 +218,7 @@ class TestErrors:
         channel.close()
         channel.close()
         for use in (
-            lambda: channel.queue_declare('q'),
+            lambda: declare(channel, 'q'),
             lambda: publish(channel, 'x'),
             lambda: channel.basic_ack(1),
         ):
@@ -219,15 +227,40 @@ class TestErrors:
 
     def test_wrong_password(self, rabbitmq: Broker) -> None:
         with pytest.raises(Exception, match='ACCESS_REFUSED') as caught:
-            Connection(rabbitmq.url, password='wrong-secret').connect()
+            Connection(rabbitmq.url.replace('guest@', 'wrong-secret@')).connect()
         assert 'wrong-secret' not in str(caught.value)
 
-    def test_not_amqp(self, rabbitmq: Broker) -> None:
+    @pytest.mark.parametrize(
+        ('greeting', 'complaint'),
+        [
+            (b'HTTP/1.1 400 Bad Request\r\n\r\n', 'no AMQP frame'),
+            (b'AMQP\x00\x01\x00\x00', 'does not speak AMQP 0-9-1 but 1.0.0'),
+            (b'', 'closed'),
+        ],
+    )
+    def test_not_a_broker(self, greeting: bytes, complaint: str) -> None:
         """A server of another kind is recognized, not waited for."""
-        port = int(rabbitmq.api.url.rpartition(':')[2])
-        with pytest.raises(Exception, match='no AMQP frame|closed') as caught:
-            Connection(f'amqp://127.0.0.1:{port}//', connect_timeout=3).connect()
-        assert not isinstance(caught.value, TimeoutError)
+        with socket.create_server(('127.0.0.1', 0)) as server:
+
+            def serve() -> None:
+                with suppress(OSError):
+                    while True:
+                        client, _ = server.accept()
+                        with client:
+                            client.recv(8)
+                            client.sendall(greeting)
+
+            threading.Thread(target=serve, daemon=True).start()
+            with pytest.raises(Connection('amqp://').connection_errors, match=complaint):
+                Connection(f'amqp://127.0.0.1:{server.getsockname()[1]}//').connect()
+            server.shutdown(socket.SHUT_RDWR)
+
+    def test_no_answer(self) -> None:
+        """Connecting takes no longer than it may, whatever the other side does not do."""
+        with socket.create_server(('127.0.0.1', 0)) as server:
+            url = f'amqp://127.0.0.1:{server.getsockname()[1]}//'
+            with pytest.raises(TimeoutError, match=r'within 0\.2 s'):
+                Connection(url, connect_timeout=0.2).connect()
 
     def test_unknown_option(self, amqp_url: str) -> None:
         options = {'confirm_publich': True}
@@ -243,7 +276,8 @@ class TestErrors:
             return 'guest'
 
         for _ in range(2):
-            Connection(amqp_url, password=password).connect().close()
+            url = amqp_url.replace('guest:guest@', '')
+            Connection(url, userid='guest', password=password).connect().close()
         assert len(asked) == 2
 
     def test_failover(self, amqp_url: str) -> None:
@@ -261,7 +295,7 @@ class TestErrors:
 class TestConfirms:
     def test_confirmed(self, confirming: Connection) -> None:
         channel = confirming.channel()
-        channel.queue_declare('q')
+        declare(channel, 'q')
         for _ in range(100):
             publish(channel, 'x', routing_key='q')
         assert holds(channel, 'q', 100)
@@ -270,7 +304,7 @@ class TestConfirms:
         """A queue that is full refuses, and the publisher is told which message."""
         channel = confirming.channel()
         arguments = {'x-max-length': 1, 'x-overflow': 'reject-publish'}
-        channel.queue_declare('q', arguments=arguments)
+        declare(channel, 'q', arguments=arguments)
         publish(channel, 'x', routing_key='q')
         with pytest.raises(MessageNacked, match="'q'"):
             publish(channel, 'y', routing_key='q')
@@ -300,14 +334,14 @@ class TestConfirms:
         channel = confirming.channel()
         with pytest.raises(NotFound, match='no exchange'):
             publish(channel, 'x', exchange='missing')
-        channel.queue_declare('q')
+        declare(channel, 'q')
         publish(channel, 'x', routing_key='q')
         assert holds(channel, 'q', 1)
 
     def test_confirm_callbacks(self, connection: Connection) -> None:
         """Without the option one may ask for confirms, and be called back."""
         channel = connection.channel()
-        channel.queue_declare('q')
+        declare(channel, 'q')
         acked: list[Any] = []
         channel.events['basic_ack'].add(lambda number, multiple: acked.append(number))
         channel.confirm_select()
@@ -341,12 +375,12 @@ class TestConsumers:
     def test_deliveries_wait_for_drain_events(self, connection: Connection) -> None:
         """A call that waits for its answer runs no callbacks, however much arrives meanwhile."""
         channel = connection.channel()
-        channel.queue_declare('q')
+        declare(channel, 'q')
         for _ in range(20):
             publish(channel, 'x', routing_key='q')
         got = consume(channel, 'q')
         for _ in range(5):
-            channel.queue_declare('other')
+            declare(channel, 'other')
         assert not got
         connection.drain_events(timeout=5)
         assert len(got) == 1
@@ -354,12 +388,12 @@ class TestConsumers:
     def test_callbacks_may_do_anything(self, connection: Connection) -> None:
         """Declare, publish, get, ack, and drain, inside a callback."""
         channel = connection.channel()
-        channel.queue_declare('q')
-        channel.queue_declare('answers')
+        declare(channel, 'q')
+        declare(channel, 'answers')
         done: list[str] = []
 
         def callback(message: Any) -> None:
-            channel.queue_declare('another')
+            declare(channel, 'another')
             publish(channel, 'answer', routing_key='answers')
             channel.basic_ack(message.delivery_tag)
             if len(done) < 3:
@@ -376,7 +410,7 @@ class TestConsumers:
     def test_cancel_gives_back(self, connection: Connection) -> None:
         """Messages that arrived and were not handed out are in the queue again, in order."""
         channel = connection.channel()
-        channel.queue_declare('q')
+        declare(channel, 'q')
         for body in 'abc':
             publish(channel, body, routing_key='q')
         got: list[Any] = []
@@ -391,7 +425,7 @@ class TestConsumers:
 
     def test_cancel_hands_out_what_the_broker_has_forgotten(self, connection: Connection) -> None:
         channel = connection.channel()
-        channel.queue_declare('q')
+        declare(channel, 'q')
         for body in 'abc':
             publish(channel, body, routing_key='q')
         got: list[Any] = []
@@ -403,7 +437,7 @@ class TestConsumers:
     def test_queue_deleted(self, connection: Connection) -> None:
         """The broker's cancel reaches `on_cancel`."""
         channel = connection.channel()
-        channel.queue_declare('q')
+        declare(channel, 'q')
         cancelled: list[str] = []
         tag = channel.basic_consume('q', callback=print, on_cancel=cancelled.append)
         connection.channel().queue_delete('q')
@@ -413,7 +447,7 @@ class TestConsumers:
     def test_recover(self, connection: Connection) -> None:
         """All come again, once, those included that nobody had seen."""
         channel = connection.channel()
-        channel.queue_declare('q')
+        declare(channel, 'q')
         for body in 'abc':
             publish(channel, body, routing_key='q')
         got = consume(channel, 'q')
@@ -427,7 +461,7 @@ class TestConsumers:
 
     def test_prefetch(self, connection: Connection) -> None:
         channel = connection.channel()
-        channel.queue_declare('q')
+        declare(channel, 'q')
         for _ in range(5):
             publish(channel, 'x', routing_key='q')
         channel.basic_qos(prefetch_count=2)
@@ -445,11 +479,11 @@ class TestConsumers:
 
         def interfere(*args: Any) -> None:
             with pytest.raises(ConcurrentUseError, match='one thread at a time') as caught:
-                channel.queue_declare('other')
+                declare(channel, 'other')
             tried.append(caught.value)
 
         channel._callbacks[(50, 11)] = interfere  # while the answer is on its way to the call
-        channel.queue_declare('q')
+        declare(channel, 'q')
         assert tried
 
 
@@ -497,7 +531,7 @@ class TestTransport:
         with Connection(amqp_url, transport_options={'frame_max': 4096}) as connection:
             assert connection.connection.frame_max == 4096
             channel = connection.channel()
-            channel.queue_declare('q')
+            declare(channel, 'q')
             publish(channel, 'x' * 50_000, routing_key='q')
             assert channel.basic_get('q').body == 'x' * 50_000
 
@@ -519,8 +553,9 @@ class TestTransport:
         connection = Connection(amqp_url)
         made = connection.connect()
         assert connection.transport.verify_connection(made)
+        made.channel()
         rabbitmq.ctl('close_all_connections', '--vhost', amqp_url.rpartition('/')[2], 'test')
         assert not connection.transport.verify_connection(made)
-        channel = next(channel for number, channel in [(0, made)] if channel is made)
-        with pytest.raises(connection.connection_errors, match='CONNECTION_FORCED'):
-            channel.drain_events(timeout=5)
+        with pytest.raises(connection.connection_errors, match='closed') as caught:
+            made.drain_events(timeout=5)
+        assert 'CONNECTION_FORCED' in str(caught.value.__cause__)

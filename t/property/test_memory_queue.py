@@ -21,7 +21,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.queue = MemoryQueue(max_priority=3)
+        self.queue = MemoryQueue(max_priority=3, count_bytes=True)
         self.ready, self.held, self.number = [], [], 0
 
     @staticmethod

@@ -28,14 +28,11 @@ def topic_matches(pattern: list[str], key: list[str]) -> bool:
 
 
 def headers_match(arguments: dict, headers: dict) -> bool:
-    """RabbitMQ's reading: presence for None, else type and value; `x-` names only with `-with-x`."""
+    """RabbitMQ's reading: presence for None, else type and value; `x-` only with `-with-x`."""
     mode = arguments.get('x-match', 'all')
     tests = [
         name in headers
-        and (
-            value is None
-            or (type(headers[name]) is type(value) and headers[name] == value)
-        )
+        and (value is None or (type(headers[name]) is type(value) and headers[name] == value))
         for name, value in arguments.items()
         if name != 'x-match' and (mode.endswith('-with-x') or not name.startswith('x-'))
     ]
@@ -68,9 +65,7 @@ def test_topic_routes_every_short_pattern_and_key_as_the_rules_say():
     keys = ['.'.join(k) for n in range(5) for k in product('ab', repeat=n)]
     table = TopicTable((pattern, None, pattern) for pattern in patterns)
     for key in keys:
-        assert set(table.match(key)) == {
-            p for p in patterns if topic_matches(words(p), words(key))
-        }
+        assert set(table.match(key)) == {p for p in patterns if topic_matches(words(p), words(key))}
 
 
 def test_topic_is_not_slowed_by_many_hashes():

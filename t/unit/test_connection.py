@@ -1310,18 +1310,6 @@ class TestFork:
         assert broker.names() == before
         assert c._connection is None
 
-    def test_transport_lets_go(self, broker: FakeBroker) -> None:
-        forgotten: list[Any] = []
-        broker.Transport.forget_connection = lambda self, link: forgotten.append(link)
-        c = connect_to(broker)
-        link = c.connect()
-
-        def child() -> None:
-            assert forgotten == [link]
-
-        self.in_child(child)
-        assert not forgotten
-
     def test_lock_held_by_another_thread(
         self, broker: FakeBroker, gate: tuple[threading.Event, threading.Event]
     ) -> None:

@@ -236,13 +236,17 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         self.drain_events(timeout)
 
     def look(self) -> None:
-        """File what has arrived, for a thread that publishes: it would not hear of errors."""
+        """File what has arrived, without waiting."""
+        if self.inboxes.backlog() < MAX_WAITING:
+            self.reader.poll()
+            self.after_reading()
+
+    def glance(self) -> None:
+        """Look now and then: a thread that only publishes would not hear of errors."""
         now = monotonic()
         if now >= self._next_look:
             self._next_look = now + LOOK_INTERVAL
-            if self.inboxes.backlog() < MAX_WAITING:
-                self.reader.poll()
-                self.after_reading()
+            self.look()
 
     def after_reading(self) -> None:
         """Do what has become due while this thread waited for something else than events."""
@@ -479,10 +483,8 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
             raise self._gone()
         if not self.heartbeat:
             return
-        if self.inboxes.backlog() < MAX_WAITING:
-            self.reader.poll()
-            self.after_reading()
-        elif wire.wait_readable(0):
+        self.look()
+        if self.inboxes.backlog() >= MAX_WAITING and wire.wait_readable(0):
             # What has arrived has to wait, but it has arrived.
             self.reader.heard = monotonic()
         try:

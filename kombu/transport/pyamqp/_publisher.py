@@ -91,7 +91,7 @@ class Publisher(Caller):
         connection = self.connection
         if connection is None:
             raise RecoverableConnectionError('basic_publish: connection closed')
-        connection.look()
+        connection.glance()
         if self._trouble is not None:
             self._raise_trouble()
         if connection.confirm_publish:

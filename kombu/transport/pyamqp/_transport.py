@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 from typing import Any
 
 import amqp
@@ -182,7 +181,11 @@ class Transport(base.Transport):
         """
         if connection.channels is None or not connection.connected:
             return False
-        return not _hung_up(connection.sock)
+        try:
+            connection.look()
+        except self.connection_errors:
+            return False
+        return bool(connection.connected)
 
     def close_connection(self, connection: Any) -> None:
         """Close the connection; idempotent, takes a few seconds at most, and does not fail."""
@@ -248,12 +251,3 @@ class SSLTransport(Transport):
     @property
     def _ssl(self) -> Any:
         return self.client.ssl or True
-
-
-def _hung_up(sock: Any) -> bool:
-    """Tell whether the other side has closed a connection."""
-    if not hasattr(select, 'poll') or not hasattr(select, 'POLLRDHUP'):
-        return False
-    poll = select.poll()
-    poll.register(sock, select.POLLRDHUP)
-    return bool(poll.poll(0))

@@ -15,7 +15,7 @@ headers     dictionary by one required header       headers of the message x bin
 
 None of them depends on how many bindings exist that do not match.  A look-up returns each
 destination once, in the order of binding.  Pure: no locks, clocks or I/O; the caller serialises
-changes, look-ups of cached keys need no lock.
+changes, and look-ups may run beside them.
 
 Rules: AMQP 0-9-1 section 3.1.3 and https://www.rabbitmq.com/tutorials/amqp-concepts#exchanges.
 """
@@ -116,12 +116,13 @@ class RoutingTable(Collection[Row]):
 
     def match(self, routing_key: str, headers: Mapping[str, Any] | None = None) -> tuple[str, ...]:
         """Return the destinations of a message, each once."""
+        # A change replaces the cache.  What was matched before it goes into the one that is gone.
+        cache = self._cache
         try:
-            return self._cache[routing_key]
+            return cache[routing_key]
         except KeyError:
             pass
         found = tuple(self._match(routing_key))
-        cache = self._cache
         if len(cache) >= CACHE_LIMIT:
             self._cache = cache = {}
         cache[routing_key] = found
@@ -348,7 +349,7 @@ class HeadersTable(RoutingTable):
         by_condition = self._by_condition
         for name, value in (headers or NO_HEADERS).items():
             for condition in ((name, frozen(value)), (name, None)):
-                for binding in by_condition.get(condition, NO_HEADERS).values():
+                for binding in list(by_condition.get(condition, NO_HEADERS).values()):
                     if binding.any or binding.matches(headers or NO_HEADERS):
                         hits.append(binding)
         hits.sort(key=_Headers.by_order)

@@ -68,16 +68,16 @@ class ExchangeEntry(_Record):
     table: RoutingTable
     #: Bindings to other exchanges, made when the first one is.
     exchanges: RoutingTable | None = None
+    #: Whether other exchanges may receive what is published to it.
+    leads_on: bool = False
+
+    def __post_init__(self) -> None:
+        self.leads_on = self.exchanges is not None or self.alternate is not None
 
     @property
     def alternate(self) -> str | None:
         """The exchange that receives what this one cannot route."""
         return self.arguments.get('alternate-exchange')
-
-    @property
-    def leads_on(self) -> bool:
-        """Whether other exchanges may receive what is published to it."""
-        return bool(self.exchanges) or self.alternate is not None
 
     @property
     def unused(self) -> bool:

@@ -10,11 +10,14 @@ from typing import Any
 
 from amqp.exceptions import RecoverableConnectionError
 
+from kombu.log import get_logger
 from kombu.transport.virtual._envelope import Base64, BodyCodec
 from kombu.transport.virtual.delivering import DeliveringChannel
 from kombu.transport.virtual.exchange import STANDARD_EXCHANGE_TYPES, ExchangeType
 
 __all__ = ('Channel',)
+
+logger = get_logger(__name__)
 
 
 class Channel(DeliveringChannel):
@@ -66,7 +69,7 @@ class Channel(DeliveringChannel):
                 for tag in list(self._consumers):
                     self._forget_consumer(tag)
                 if self._qos.restore_at_shutdown:
-                    self._qos.restore_unacked()
+                    self._restore_held()
                 for queue in left:
                     entry = self.state.queues.get(queue)
                     if entry is not None and entry.auto_delete and not entry.consumers:
@@ -79,6 +82,13 @@ class Channel(DeliveringChannel):
             if self._cycle is not None:
                 self._cycle.close()
                 self._cycle = None
+
+    def _restore_held(self) -> None:
+        try:
+            self._qos.restore_unacked()
+        except self.connection.connection_errors as exc:
+            # The store is out of reach; closing must work all the same.
+            logger.warning('%d message(s) not put back: %r', len(self._qos._delivered), exc)
 
     def _on_close(self) -> None:
         """Release what the driver holds for this channel; called once, while still connected."""

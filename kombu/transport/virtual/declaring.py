@@ -149,6 +149,7 @@ class DeclaringChannel(AbstractChannel):
             row = self._prepare_bind(kind, destination, source, routing_key, arguments)
             if origin.exchanges is None:
                 origin.exchanges = kind.new_table(origin.arguments)
+                origin.leads_on = True
             origin.exchanges.add(row, arguments)
 
     def exchange_unbind(

@@ -277,15 +277,9 @@ class DeliveringChannel(PublishingChannel):
         return consumer
 
     def _queue_gone(self, consumer: VirtualConsumer) -> None:
-        """Cancel a consumer whose queue was deleted, and tell it (RabbitMQ:
-
-        Consumer cancel notification).
-        """
-        if self._forget_consumer(consumer.tag) is not None and self.connection._connected:
-            if consumer.on_cancel is not None:
-                consumer.on_cancel(consumer.tag)
-            else:
-                self.connection._cancelled_by_broker(consumer)
+        """Stop a consumer whose queue was deleted; whoever drains its connection is told."""
+        if self._forget_consumer(consumer.tag) is not None:
+            self.connection._cancelled_by_broker(consumer)
 
     def basic_qos(
         self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False

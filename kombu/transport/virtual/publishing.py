@@ -151,15 +151,13 @@ class PublishingChannel(DeclaringChannel):
             if self._has_queue(routing_key):
                 return (routing_key,)
             return (default,) if default else ()
-        table = self.get_table(exchange)
         kind = self.typeof(exchange)
-        with self.state.lock:
-            queues: Any = kind.lookup(table, exchange, routing_key, default, headers)
-            entry = self.state.exchanges.get(exchange)
-            if entry is not None and entry.leads_on:
-                found = dict.fromkeys(queues)
-                self._follow(entry, routing_key, headers, found, {exchange})
-                queues = tuple(found)
+        queues: Any = kind.lookup(self.get_table(exchange), exchange, routing_key, default, headers)
+        entry = self.state.exchanges.get(exchange)
+        if entry is not None and entry.leads_on:
+            found = dict.fromkeys(queues)
+            self._follow(entry, routing_key, headers, found, {exchange})
+            queues = tuple(found)
         if not queues and default:
             self._ensure_queue(default)
             return (default,)

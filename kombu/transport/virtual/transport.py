@@ -194,9 +194,10 @@ class Transport(base.Transport):
             self._cycles.pop(thread, None)
 
     def _cancelled_by_broker(self, consumer: VirtualConsumer) -> None:
-        """Have `drain_events` raise for a consumer whose queue is gone."""
-        self._cancelled.append(consumer)
-        self._wake()
+        """Have the next `drain_events` tell a consumer that its queue is gone."""
+        if self._connected:
+            self._cancelled.append(consumer)
+            self._wake()
 
     def _own_thread(self) -> int | None:
         """Return the calling thread where several consume and it is one of them, else None:
@@ -253,13 +254,16 @@ class Transport(base.Transport):
         Raises:
             TimeoutError: none came.
             RecoverableConnectionError: the connection is closed.
+            amqp.ConsumerCancelled: the queue of a consumer without `on_cancel` was deleted.
         """
         deadline = None if timeout is None else monotonic() + timeout
         deliver = self._deliver
         remaining = timeout
         while True:
-            if not self._connected or self._cancelled:
-                self._raise_pending()
+            if self._cancelled and self._connected:
+                return self._tell_cancelled(self._cancelled.pop(0))
+            if not self._connected:
+                raise RecoverableConnectionError('connection is closed')
             thread = self._own_thread()
             cycle = self.cycle if thread is None else self._cycles[thread]
             seen = self._progress()
@@ -276,14 +280,14 @@ class Transport(base.Transport):
     def _drain_channel(self, channel: Any, callback: Any, timeout: float | None = None) -> Any:
         return channel.drain_events(callback=callback, timeout=timeout)
 
-    def _raise_pending(self) -> None:
-        if self._cancelled:
-            consumer = self._cancelled.pop(0)
+    def _tell_cancelled(self, consumer: VirtualConsumer) -> None:
+        """Tell a consumer that its queue is gone (RabbitMQ: consumer cancel notification)."""
+        if consumer.on_cancel is None:
             raise ConsumerCancelled(
                 f'consumer {consumer.tag!r} was cancelled: queue {consumer.queue!r} was deleted',
                 (60, 30),
             )
-        raise RecoverableConnectionError('connection is closed')
+        consumer.on_cancel(consumer.tag)
 
     def _progress(self) -> Any:
         """Return a value that changes when a message may have come; for stores that can tell."""

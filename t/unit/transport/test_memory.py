@@ -1,4 +1,4 @@
-"""What only the reference broker has; what it shares with the others is in the conformance suite."""
+"""What only the reference broker has; the conformance suite has what it shares with others."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     b.close()
 
 
-class test_pollers:
+class TestPollers:
     """What every poller promises."""
 
     def test_nothing_ready(self, poller: Any, pair: Any) -> None:
@@ -134,8 +134,8 @@ class test_pollers:
         a, _ = pair
         fd = a.fileno()
         poller.register(fd, READ)
-        a.close()
         c, d = socket.socketpair()
+        a.close()
         try:
             os.dup2(c.fileno(), fd)
             poller.register(fd, READ)
@@ -180,7 +180,7 @@ class test_pollers:
 
 
 @pytest.mark.skipif(eventio.epoll is None, reason='not on this platform')
-class test_epoll:
+class TestEpoll:
     def test_refuses_what_cannot_be_waited_for(self) -> None:
         poller = eventio._epoll()
         with open(__file__) as file, pytest.raises(PermissionError):
@@ -213,10 +213,12 @@ class test_epoll:
 
     def test_rebuilding_drops_what_is_gone(self, pair: Any) -> None:
         a, b = pair
+        gone, other = os.pipe()
+        os.close(other)
         poller = eventio._epoll()
-        poller.register(a, READ)
+        poller.register(gone, READ)
         poller.register(b, WRITE)
-        a.close()
+        os.close(gone)
         poller._rebuild()
         assert poller.poll(1) == [(b.fileno(), WRITE)]
         assert list(poller._wanted) == [b.fileno()]
@@ -267,7 +269,7 @@ class Kqueue:
         self.changes = []
 
 
-class test_kqueue:
+class TestKqueue:
     @pytest.fixture
     def poller(self, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(eventio, 'kqueue', Kqueue)
@@ -336,7 +338,7 @@ class test_kqueue:
         poller.close()
 
 
-class test_poll:
+class TestPoll:
     def test_one_of_the_kernel(self) -> None:
         made = eventio.poll()
         assert not isinstance(made, eventio._select) or os.name == 'nt'
@@ -372,7 +374,7 @@ class test_poll:
         assert waits == [1, 1500]
 
 
-class test_select:
+class TestSelect:
     def test_failed_connect_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """As Windows reports it."""
         poller = eventio._select()
@@ -392,7 +394,7 @@ class test_select:
         assert errno.EBADF in SELECT_BAD_FD
 
 
-class test_Waker:
+class TestWaker:
     def test_wakes_until_drained(self) -> None:
         waker, poller = Waker(), eventio.poll()
         poller.register(waker.fd, READ)

@@ -80,5 +80,5 @@ def test_clear_forgets_everything():
     state.add_exchange(exchange('e'))
     state.binding_declare('q', 'e', 'k', None)
     state.clear()
-    assert not (state.exchanges or state.bindings or state.queue_index or state.queues)
+    assert not any([state.exchanges, state.bindings, state.queue_index, state.queues])
     assert '0 exchanges' in repr(state)
