@@ -35,6 +35,9 @@ autodoc_typehints = 'description'
 autodoc_typehints_description_target = 'documented'
 napoleon_numpy_docstring = False
 
+# An annotation names a type as its module does, `type` or `Exchange`; that another page has the name
+# too is no fault.
+suppress_warnings = ['ref.python']
 nitpicky = True
 nitpick_ignore_regex = [
     # No network at build time, so no inventories: only names of our own can be, and are, resolved.

@@ -1,11 +1,13 @@
 """A Sphinx extension: a page for each public module, written when the build begins.
 
 The pages go to `docs/api`, which is not kept in the repository: what the modules say of themselves is
-said once, in their docstrings.
+said once, in their docstrings.  A name that several modules export is described where it is at home, and
+the others refer to it.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ INDEX = """\
 
 
 def public_modules(package: Path) -> list[str]:
-    """Return the dotted names of the modules in `package` whose names have no underscore in front."""
+    """Return the dotted names of the modules of `package` that have no underscore in front."""
     found = []
     for path in package.rglob('*.py'):
         parts = path.relative_to(package.parent).with_suffix('').parts
@@ -43,15 +45,60 @@ def public_modules(package: Path) -> list[str]:
     return sorted(found)
 
 
+def exports(modules: list[str]) -> dict[str, dict[str, Any]]:
+    """Return, by module, the names in its `__all__` with what they stand for."""
+    return {
+        module: {name: getattr(loaded, name) for name in getattr(loaded, '__all__', ())}
+        for module in modules
+        if (loaded := import_module(module))
+    }
+
+
+def homes(exported: dict[str, dict[str, Any]]) -> dict[int, str]:
+    """Return where each object is described: in the exporting module nearest to its definition."""
+    found: dict[int, tuple[int, str]] = {}
+    for module, names in exported.items():
+        for value in names.values():
+            defined_in = str(getattr(value, '__module__', '')).split('.')
+            distance = -common_prefix(module.split('.'), defined_in)
+            found[id(value)] = min(found.get(id(value), (1, '')), (distance, module))
+    return {key: module for key, (_, module) in found.items()}
+
+
+def common_prefix(one: list[str], other: list[str]) -> int:
+    """Return how many leading parts two dotted names share."""
+    count = 0
+    for left, right in zip(one, other, strict=False):
+        if left != right:
+            break
+        count += 1
+    return count
+
+
+def page(module: str, names: dict[str, Any], home_of: dict[int, str]) -> str:
+    """Return the text of the page of `module`, which exports `names`."""
+    text = PAGE.format(title=f'``{module}``', rule='=' * (len(module) + 4), module=module)
+    elsewhere = {
+        name: home_of[id(value)]
+        for name, value in names.items()
+        # Plain values have no home, and are described wherever they stand.
+        if hasattr(value, '__module__') and home_of[id(value)] != module
+    }
+    if elsewhere:
+        text += f'   :exclude-members: {", ".join(elsewhere)}\n\nFrom other modules:\n\n'
+        for name, home in sorted(elsewhere.items()):
+            text += f'- :py:obj:`{name} <{home}.{name}>`\n'
+    return text
+
+
 def write_pages(app: Any) -> None:
-    """Write the pages that changed, so that a second build is a short one; remove those of modules that went."""
+    """Write the pages that changed, and remove those of modules that are gone."""
     folder = Path(app.srcdir) / 'api'
     folder.mkdir(exist_ok=True)
     modules = public_modules(Path(app.srcdir).parent / 'kombu')
-    texts = {
-        f'{module}.rst': PAGE.format(title=f'``{module}``', rule='=' * (len(module) + 4), module=module)
-        for module in modules
-    }
+    exported = exports(modules)
+    home_of = homes(exported)
+    texts = {f'{module}.rst': page(module, names, home_of) for module, names in exported.items()}
     lines = '\n'.join(f'   {module}' for module in modules)
     texts['index.rst'] = INDEX.format(title=TITLE, rule='=' * len(TITLE), pages=lines)
     for path in folder.glob('*.rst'):
@@ -59,6 +106,7 @@ def write_pages(app: Any) -> None:
             path.unlink()
     for name, text in texts.items():
         path = folder / name
+        # An unchanged file keeps its time: the next build reads only what is new.
         if not path.exists() or path.read_text('utf-8') != text:
             path.write_text(text, 'utf-8')
 
