@@ -25,7 +25,6 @@ extensions = [
 ]
 exclude_patterns = ['_build']
 default_role = 'code'
-highlight_language = 'python'
 
 html_theme = 'furo' if find_spec('furo') else 'alabaster'
 html_title = f'kombu {release}'
@@ -35,13 +34,15 @@ autodoc_typehints = 'description'
 autodoc_typehints_description_target = 'documented'
 napoleon_numpy_docstring = False
 
-# An annotation names a type as its module does, `type` or `Exchange`; that another page has the name
-# too is no fault.
+# An annotation names a type as its module does, e.g. `type`; that another page has that name too is
+# no fault.
 suppress_warnings = ['ref.python']
 nitpicky = True
 nitpick_ignore_regex = [
     # No network at build time, so no inventories: only names of our own can be, and are, resolved.
     (r'py:.*', r'(?!kombu(\.|$)).*'),
     # Type variables, and private modules, have no page.
-    (r'py:.*', r'kombu\.(.*\.)?([A-Z]|_.*)'),
+    (r'py:.*', r'kombu\.(.*\.)?([A-Z](\w*T)?|_.*)'),
 ]
+# A base class that is not exported.
+nitpick_ignore = [('py:class', 'kombu.simple.SimpleBase')]

@@ -7,8 +7,6 @@ from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from typing_extensions import Self
-
 from kombu._failover import failover_strategies, find_strategy, host_cycle, split_hosts
 from kombu._retry import ErrorClasses
 from kombu._target import Target, merge

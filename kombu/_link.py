@@ -23,7 +23,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import RecoverableConnectionError
-from typing_extensions import Self
 
 from kombu._description import Description
 from kombu._retry import ErrorClasses, connecting, in_scope, is_open

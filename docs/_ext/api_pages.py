@@ -1,14 +1,15 @@
 """A Sphinx extension: a page for each public module, written when the build begins.
 
-The pages go to `docs/api`, which is not kept in the repository: what the modules say of themselves is
-said once, in their docstrings.  A name that several modules export is described where it is at home, and
-the others refer to it.
+The pages go to `docs/api`, which is not kept in the repository: what the modules say of themselves
+is said once, in their docstrings.  A name that several modules export is described where it is at
+home, and the others refer to it.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 TITLE = 'API reference'
@@ -54,15 +55,19 @@ def exports(modules: list[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def homes(exported: dict[str, dict[str, Any]]) -> dict[int, str]:
-    """Return where each object is described: in the exporting module nearest to its definition."""
-    found: dict[int, tuple[int, str]] = {}
+def homes(exported: dict[str, dict[str, Any]]) -> dict[Any, str]:
+    """Return where classes and functions are described, as dotted names.
+
+    That is the exporting module nearest to the definition, and their own name where it has that.
+    """
+    found: dict[Any, tuple[int, bool, str]] = {}
     for module, names in exported.items():
-        for value in names.values():
-            defined_in = str(getattr(value, '__module__', '')).split('.')
-            distance = -common_prefix(module.split('.'), defined_in)
-            found[id(value)] = min(found.get(id(value), (1, '')), (distance, module))
-    return {key: module for key, (_, module) in found.items()}
+        for name, value in names.items():
+            if isinstance(value, (type, FunctionType)):
+                near = common_prefix(module.split('.'), value.__module__.split('.'))
+                candidate = (-near, name != value.__name__, f'{module}.{name}')
+                found[value] = min(found.get(value, candidate), candidate)
+    return {value: where for value, (_, _, where) in found.items()}
 
 
 def common_prefix(one: list[str], other: list[str]) -> int:
@@ -75,20 +80,27 @@ def common_prefix(one: list[str], other: list[str]) -> int:
     return count
 
 
-def page(module: str, names: dict[str, Any], home_of: dict[int, str]) -> str:
+def page(module: str, names: dict[str, Any], home_of: dict[Any, str]) -> str:
     """Return the text of the page of `module`, which exports `names`."""
     text = PAGE.format(title=f'``{module}``', rule='=' * (len(module) + 4), module=module)
     elsewhere = {
-        name: home_of[id(value)]
+        name: home_of[value]
         for name, value in names.items()
-        # Plain values have no home, and are described wherever they stand.
-        if hasattr(value, '__module__') and home_of[id(value)] != module
+        if isinstance(value, (type, FunctionType)) and home_of[value] != f'{module}.{name}'
     }
     if elsewhere:
-        text += f'   :exclude-members: {", ".join(elsewhere)}\n\nFrom other modules:\n\n'
+        text += f'   :exclude-members: {", ".join(elsewhere)}\n\nDescribed elsewhere:\n\n'
         for name, home in sorted(elsewhere.items()):
-            text += f'- :py:obj:`{name} <{home}.{name}>`\n'
+            text += f'- :py:obj:`{name} <{home}>`\n'
     return text
+
+
+def skip_aliases(
+    app: Any, what: str, name: str, value: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out attributes of classes that name another class: it has a description of its own."""
+    is_alias = what == 'class' and isinstance(value, type) and '.' not in value.__qualname__
+    return True if is_alias else None
 
 
 def write_pages(app: Any) -> None:
@@ -114,4 +126,5 @@ def write_pages(app: Any) -> None:
 def setup(app: Any) -> dict[str, Any]:
     """Write the pages before Sphinx looks for its sources."""
     app.connect('builder-inited', write_pages)
+    app.connect('autodoc-skip-member', skip_aliases)
     return {'version': '1', 'parallel_read_safe': True, 'parallel_write_safe': True}

@@ -23,6 +23,7 @@ from typing import Any
 
 from kombu.transport import virtual
 from kombu.transport._memory_broker import Broker, Brokers, MemoryQueue
+from kombu.transport._options import Option, text
 from kombu.transport.virtual._envelope import Envelope, expires_at
 from kombu.transport.virtual._policy import NO_POLICY
 from kombu.transport.virtual._topology import BrokerState, QueueEntry
@@ -295,6 +296,11 @@ class Transport(virtual.Transport):
         passive=True,
         requeue_head=True,
     )
+
+    options = {
+        **virtual.Transport.options,
+        'body_encoding': Option(text, None, 'codec of the bodies in memory; None: as they are'),
+    }
 
     # Waiting is done on the broker's condition.
     polling_interval = None

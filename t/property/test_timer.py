@@ -16,7 +16,7 @@ priorities = st.integers(-2, 2)
 
 
 class TimerMachine(RuleBasedStateMachine):
-    """Enters, cancels, cleans, and fires in any order; what is called must be what a sorted list says."""
+    """Enters, cancels, cleans and fires in any order, and compares with a sorted list."""
 
     def __init__(self) -> None:
         super().__init__()

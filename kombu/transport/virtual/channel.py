@@ -43,7 +43,7 @@ class Channel(DeliveringChannel):
         self.exchange_types = {name: kind(self) for name, kind in types.items()}
         self.events = {'basic_return': set()}
         self.channel_id = self._get_free_channel_id()
-        options = connection.client.transport_options
+        options = {**connection.client.transport_options, **connection.given}
         for name in self.from_transport_options:
             if name in options:
                 setattr(self, name, options[name])

@@ -15,6 +15,7 @@ from amqp.exceptions import InvalidCommand, NotFound, PreconditionFailed, Resour
 from amqp.protocol import queue_declare_ok_t
 
 from kombu.exceptions import UnsupportedFeature, UnsupportedFeatureWarning
+from kombu.transport._options import boolean
 from kombu.transport.virtual._policy import ARGUMENTS, QueuePolicy
 from kombu.transport.virtual._topology import ExchangeEntry, QueueEntry
 from kombu.transport.virtual.exchange import ExchangeType
@@ -497,7 +498,7 @@ class DeclaringChannel(AbstractChannel):
     def _unsupported(self, what: str) -> None:
         transport = self.connection
         text = f'{what} is not supported by the {transport.driver_type} transport and has no effect'
-        if transport.client.transport_options.get('strict'):
+        if boolean(transport.client.transport_options.get('strict')):
             raise UnsupportedFeature(text)
         warnings.warn(UnsupportedFeatureWarning(text), stacklevel=4)
 

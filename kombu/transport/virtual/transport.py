@@ -5,6 +5,7 @@ Channels over one store, and the loop that waits for messages.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from queue import Empty
 from threading import RLock, get_ident
@@ -15,6 +16,7 @@ from amqp.exceptions import ConsumerCancelled, RecoverableConnectionError
 
 from kombu.exceptions import TimeoutError
 from kombu.transport import base
+from kombu.transport._options import Option, read_options, seconds, text
 from kombu.transport.virtual._topology import BrokerState
 from kombu.transport.virtual.channel import Channel
 from kombu.transport.virtual.delivering import QueueConsumers, VirtualConsumer
@@ -69,6 +71,16 @@ class Transport(base.Transport):
         delivery_count=True,
     )
 
+    #: The transport options it knows.  A subclass that declares its own has others warned about;
+    #: one that does not may read whatever it likes from `client.transport_options`.
+    options: Mapping[str, Option] = {
+        'polling_interval': Option(seconds, None, 'seconds between two looks at empty queues'),
+        'body_encoding': Option(
+            text, 'base64', 'codec of the bodies in the store; None: as they are'
+        ),
+        'deadletter_queue': Option(text, None, 'queue that receives what no binding matches'),
+    }
+
     #: Seconds between two looks at empty queues, for stores that cannot wait; None or 0: the
     #: driver waits in `_get`.
     polling_interval: float | None = 1.0
@@ -95,9 +107,18 @@ class Transport(base.Transport):
         self._last_channel_id = 0
         self._cancelled: list[VirtualConsumer] = []
         self._connected = False
-        interval = client.transport_options.get('polling_interval')
+        #: The transport options that were given, converted.
+        self.given = self._read_options()
+        interval = self.given.get('polling_interval')
         if interval is not None:
             self.polling_interval = interval
+
+    def _read_options(self) -> dict[str, Any]:
+        given = self.client.transport_options or {}
+        if 'options' not in vars(type(self)):
+            # Made by somebody who reads options as they come.
+            given = {name: given[name] for name in self.options if name in given}
+        return read_options(self.driver_type, given, self.options)
 
     def _new_state(self) -> BrokerState:
         return BrokerState(lock=RLock())

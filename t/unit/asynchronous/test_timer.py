@@ -109,7 +109,7 @@ class TestEntry:
         assert len({a, b, a}) == 2
         assert (a < b) is not (b < a)
         assert (a <= b) is (a < b)
-        assert a >= a  # noqa: PLR0124 - reflexive, as of any order
+        assert a >= a
 
     def test_weak_references(self) -> None:
         """Celery keeps the time limits of its tasks in a WeakValueDictionary."""
@@ -315,7 +315,7 @@ class TestCancel:
         assert [item.entry for item in timer.queue] == [kept]
 
     def test_memory(self, timer: Timer, clock: Clock) -> None:
-        """Guards against a heap full of what was cancelled: as of time limits that are never reached."""
+        """Guards against a heap full of cancelled entries, such as unused time limits."""
         kept = [timer.call_after(50 + i, boom) for i in range(10)]
         it = steps(timer, clock)
         for i in range(20_000):
