@@ -1,7 +1,7 @@
-"""A complete transport: queues and bindings in one SQLite file, shared by processes of a machine.
+"""A complete transport: queues and bindings in one SQLite file, for the processes of a machine.
 
-`docs/internals/writing-a-transport.rst` explains it part by part; the conformance suite proves it.
-::
+`docs/internals/writing-a-transport.rst` explains it part by part, and the conformance suite proves
+it.  ::
 
     python examples/sqlite_transport.py
     python examples/sqlite_transport.py sqlite:////tmp/broker.db
@@ -13,6 +13,7 @@ import fcntl
 import sqlite3
 import sys
 import tempfile
+from contextlib import closing, suppress
 from pathlib import Path
 from queue import Empty
 from time import monotonic
@@ -53,6 +54,9 @@ UPDATE message SET holder = ?
 WHERE queue = ? AND holder IS NULL AND expires <= ?
 RETURNING id, envelope
 """
+
+# Another process may be faster, and a third may have claimed the message by then.
+GIVE_BACK = 'UPDATE message SET holder = NULL, envelope = ? WHERE id = ? AND holder = ?'
 
 
 class Channel(virtual.Channel):
@@ -162,9 +166,7 @@ class Channel(virtual.Channel):
             for number, envelope in held:
                 message = loads(envelope)
                 message['properties']['delivery_info']['redelivered'] = True
-                # Somebody else may have done it by now, and it may be claimed again.
-                statement = 'UPDATE message SET holder = NULL, envelope = ? WHERE id = ? AND holder = ?'
-                self._sql(statement, dumps(message), number, holder)
+                self._sql(GIVE_BACK, dumps(message), number, holder)
             Path(holder).unlink(missing_ok=True)
 
     def _bury_expired(self) -> None:
@@ -201,11 +203,11 @@ class Transport(virtual.Transport):
 
     def establish_connection(self) -> Any:
         self.path = Path(self.client.virtual_host)
-        self.holder = Path(f'{self.path}.{uuid()}.holder').open('wb')
+        # The system lets go of the lock when the process ends, however it ends.
+        self.holder = open(f'{self.path}.{uuid()}.holder', 'wb')  # noqa: SIM115
         fcntl.flock(self.holder, fcntl.LOCK_EX)
-        database = self.open()
-        database.executescript(SCHEMA)
-        database.close()
+        with closing(self.open()) as database:
+            database.executescript(SCHEMA)
         return super().establish_connection()
 
     def close_connection(self, connection: Any) -> None:
@@ -220,12 +222,10 @@ class Transport(virtual.Transport):
     def is_alive(self, holder: str) -> bool:
         """Tell whether the process that made the file `holder` has it locked."""
         try:
-            with open(holder, 'rb') as file:
+            with suppress(FileNotFoundError), open(holder, 'rb') as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
-        except FileNotFoundError:
-            pass
         return False
 
     def driver_version(self) -> str:

@@ -13,6 +13,7 @@ from kombu._target import Target, merge
 from kombu.transport import get_transport_cls, supports_librabbitmq
 from kombu.utils.arguments import warn_unknown
 from kombu.utils.collections import HashedSeq
+from kombu.utils.objects import cached_property
 from kombu.utils.url import as_url, sanitize_url
 
 __all__ = ('Description', 'resolve_aliases')
@@ -60,6 +61,20 @@ class _Key(HashedSeq):
         if shown[self._PASSWORD]:
             shown[self._PASSWORD] = '**'
         return repr(shown)
+
+
+def _error_property(name: str, doc: str) -> Any:
+    """Make a property for one of `ErrorClasses`; dependents' tests assign to it."""
+
+    def read(self: Description) -> tuple[type[BaseException], ...]:
+        errors: tuple[type[BaseException], ...] = getattr(self._error_classes, name)
+        return errors
+
+    def replace(self: Description, errors: Iterable[type[BaseException]]) -> None:
+        kind, classes = self.transport.__class__, self._error_classes
+        self._known_errors = kind, classes.replacing(name, tuple(errors))
+
+    return property(read, replace, doc=doc)
 
 
 class Description:
@@ -142,6 +157,7 @@ class Description:
         if name == 'amqp' and _prefer_librabbitmq():
             name = 'librabbitmq'
         self.transport_cls = name
+        self.__dict__.pop('manager', None)
 
     # -- hosts
 
@@ -195,25 +211,16 @@ class Description:
             self._known_errors = transport.__class__, classes
         return classes
 
-    @property
-    def connection_errors(self) -> tuple[type[BaseException], ...]:
-        """Errors that mean that the connection is lost."""
-        return self._error_classes.connection
-
-    @property
-    def channel_errors(self) -> tuple[type[BaseException], ...]:
-        """Errors that mean that a channel is lost, or refused something."""
-        return self._error_classes.channel
-
-    @property
-    def recoverable_connection_errors(self) -> tuple[type[BaseException], ...]:
-        """Connection errors after which connecting again makes sense."""
-        return self._error_classes.recoverable_connection
-
-    @property
-    def recoverable_channel_errors(self) -> tuple[type[BaseException], ...]:
-        """Channel errors after which a new channel makes sense."""
-        return self._error_classes.recoverable_channel
+    connection_errors = _error_property('connection', 'Errors that mean the connection is lost.')
+    channel_errors = _error_property(
+        'channel', 'Errors that mean a channel is lost, or refused something.'
+    )
+    recoverable_connection_errors = _error_property(
+        'recoverable_connection', 'Connection errors after which connecting again makes sense.'
+    )
+    recoverable_channel_errors = _error_property(
+        'recoverable_channel', 'Channel errors after which a new channel makes sense.'
+    )
 
     @property
     def supports_heartbeats(self) -> bool:
@@ -233,7 +240,7 @@ class Description:
         """Make a client for the management interface of the broker."""
         return self.transport.get_manager(*args, **kwargs)
 
-    @property
+    @cached_property
     def manager(self) -> Any:
         """A client for the management interface of the broker."""
         return self.transport.manager

@@ -37,9 +37,9 @@ class ErrorClasses(NamedTuple):
     connection: Errors
     channel: Errors
     recoverable_connection: Errors
-    recoverable_channel: Errors
+    recoverable_channel: Errors = ()
     #: What `ensure` calls again after.
-    recoverable: Errors
+    recoverable: Errors = ()
 
     @classmethod
     def of(cls, transport: Any) -> ErrorClasses:
@@ -49,15 +49,16 @@ class ErrorClasses(NamedTuple):
         find the errors of channels among the recoverable ones of connections as well.
         """
         connection, channel = tuple(transport.connection_errors), tuple(transport.channel_errors)
-        recoverable = getattr(transport, 'recoverable_connection_errors', None)
-        recoverable_connection = connection + channel if recoverable is None else tuple(recoverable)
-        recoverable_channel = tuple(getattr(transport, 'recoverable_channel_errors', channel))
-        return cls(
-            connection,
-            channel,
-            recoverable_connection,
-            recoverable_channel,
-            recoverable_connection + recoverable_channel,
+        recoverable = getattr(transport, 'recoverable_connection_errors', connection + channel)
+        return cls(connection, channel, tuple(recoverable)).replacing(
+            'recoverable_channel', tuple(getattr(transport, 'recoverable_channel_errors', channel))
+        )
+
+    def replacing(self, name: str, errors: Errors) -> ErrorClasses:
+        """Return a copy with other errors of one kind."""
+        changed = self._replace(**{name: errors})
+        return changed._replace(
+            recoverable=changed.recoverable_connection + changed.recoverable_channel
         )
 
 

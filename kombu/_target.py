@@ -1,6 +1,6 @@
 """What a connection is to: the parts of a URL and of the arguments of `Connection`, merged.
 
-Rules of precedence, of which the arguments of `Connection` know nothing themselves:
+Rules of precedence:
 
 * What a URL says wins over the argument of the same meaning; an explicit `transport` wins over the
   scheme.
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from kombu.transport import get_transport_cls
-from kombu.utils.url import parse_url, sanitize_url
+from kombu.utils.url import parse_url, sanitize_url, url_to_parts, urlparts
 
 __all__ = ('Target', 'merge')
 
@@ -51,6 +51,10 @@ class Target(NamedTuple):
             None in (self.port, other.port) or self.port == other.port
         )
 
+    def __repr__(self) -> str:
+        # Not the fields: one of them is the password.
+        return f'<Target: {self.transport}>'
+
 
 def merge(text: str | None, arguments: Target, first: Target | None = None) -> Target:
     """Read a URL or a host name against the arguments of `Connection`.
@@ -66,7 +70,9 @@ def merge(text: str | None, arguments: Target, first: Target | None = None) -> T
     """
     inherited = first or arguments
     if not text or '://' not in text:
-        return _with_host(text, inherited)
+        if not text or '@' not in text or get_transport_cls(inherited.transport).can_parse_url:
+            return _with_host(text, inherited)
+        return _with_parts(url_to_parts(text), inherited)
     scheme = text.partition('://')[0].strip().lower()
     prefix, plus, _ = scheme.partition('+')
     if '.' in prefix or ':' in prefix:
@@ -110,6 +116,17 @@ def _with_host(text: str | None, target: Target) -> Target:
     if colon and host and port.isascii() and port.isdigit():
         return target._replace(hostname=host, port=int(port))
     return target._replace(hostname=text)
+
+
+def _with_parts(parts: urlparts, target: Target) -> Target:
+    """Read `userid:password@host:port/virtual_host`: a URL that lacks nothing but the scheme."""
+    return target._replace(
+        hostname=parts.hostname,
+        userid=_first(parts.username, target.userid),
+        password=_first(parts.password, target.password),
+        port=_first(parts.port, target.port),
+        virtual_host=_first(parts.path, target.virtual_host),
+    )
 
 
 def _merge_ssl(argument: Any, in_url: Any) -> Any:

@@ -39,9 +39,9 @@ class Descriptors:
         self._poller = poller
 
     def _make_poller(self) -> Poller:
-        poller = self._poller = poll()
-        waker = self._waker = Waker()
+        waker, poller = Waker(), poll()
         poller.register(waker.fd, READ)
+        self._waker, self._poller = waker, poller
         return poller
 
     def _drop_poller(self) -> None:

@@ -270,7 +270,8 @@ class Hub(Descriptors):
     def reset(self) -> None:
         """Do as `close` does, and start over with a new poller, as the current hub if it was."""
         self._shut()
-        self._make_poller()
+        if self._poller is None:
+            self._make_poller()
 
     def close(self, *args: Any) -> None:
         """Forget the descriptors, call the `on_close` callbacks and what `call_soon` queued.
@@ -291,7 +292,9 @@ class Hub(Descriptors):
         for callback in list(self.on_close or ()):
             self._call_to_the_end(callback, self)
         ready = self._ready
-        for _ in range(len(ready)):
+        due = len(ready)
+        while due and ready:
+            due -= 1
             self._call_to_the_end(ready.pop())
 
     def _call_to_the_end(self, callback: Any, *args: Any) -> None:
@@ -374,7 +377,7 @@ class Hub(Descriptors):
             except (MemoryError, AssertionError):
                 raise
             except Exception as exc:
-                if getattr(exc, "errno", None) == errno.ENOMEM:
+                if getattr(exc, 'errno', None) == errno.ENOMEM:
                     raise
                 if not self.timer.handle_error(exc):
                     logger.error('Error in timer: %r', exc, exc_info=True)

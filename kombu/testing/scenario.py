@@ -42,7 +42,7 @@ GROUPS: dict[str, str] = {
 }
 
 #: Seconds that putting away may take.
-CLEANUP = 15.0
+CLEANUP = 8.0
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ class Target:
     def claims(self) -> frozenset[str]:
         """Tell what the transport claims; exchange types as `exchange:topic`."""
         if self.capabilities is not None:
-            return self.capabilities
+            return frozenset(self.capabilities)
         implements = self.connection().transport.implements
         claimed = {name for name in base.CAPABILITIES if implements.get(name)}
         return frozenset(claimed | {f'exchange:{kind}' for kind in implements['exchange_type']})

@@ -55,6 +55,7 @@ KQ_EV_CLEAR = 0x0020
 KQ_EV_ERROR = 0x4000
 KQ_EV_EOF = 0x8000
 
+KQ_NOTE_LOWAT = 0x01
 KQ_NOTE_DELETE = 0x01
 KQ_NOTE_WRITE = 0x02
 KQ_NOTE_EXTEND = 0x04
@@ -358,4 +359,7 @@ class Waker:
         self._writer.close()
 
     def __del__(self) -> None:
-        self.close()
+        try:
+            self.close()
+        except AttributeError:
+            pass  # There were no descriptors left to make it of.

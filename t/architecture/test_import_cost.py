@@ -14,7 +14,7 @@ from t.architecture.tree import ROOT, STDLIB, matches
 DEPENDENCIES = frozenset({'amqp', 'vine', 'typing_extensions'})
 
 #: Of kombu.transport, what is there before a transport is chosen.
-CONTRACT = frozenset({'kombu.transport', 'kombu.transport.base'})
+CONTRACT = frozenset({'kombu.transport', 'kombu.transport._options', 'kombu.transport.base'})
 
 SCRIPT = """
 import json, sys

@@ -23,7 +23,10 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ('codec', ('kombu.compression', 'kombu.message', 'kombu.serialization')),
     ('event loop', ('kombu.asynchronous',)),
-    ('contract', ('kombu._late', 'kombu.transport', 'kombu.transport.base')),
+    (
+        'contract',
+        ('kombu._late', 'kombu.transport', 'kombu.transport._options', 'kombu.transport.base'),
+    ),
     ('virtual broker', ('kombu.transport.virtual',)),
     ('drivers', ('kombu.transport.*',)),
     ('abstract', ('kombu.abstract',)),

@@ -14,7 +14,8 @@ MAX_LINES = 600
 #: time is only for what leaves the process.
 WALL_CLOCK: dict[str, str] = {
     'kombu.asynchronous.timer': 'a date to wait for is wall time',
-    'kombu.transport._memory_broker': 'the clock that the virtual layer asks, see below',
+    'kombu.pidbox._mailbox': 'when a command expires travels with it',
+    'kombu.transport._memory_broker': 'the clock of the virtual layer, see below',
     'kombu.transport.virtual.declaring': 'times of messages are seconds since the epoch: other '
     'processes read them from the store, and `x-death` shows them',
 }

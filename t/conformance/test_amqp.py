@@ -13,9 +13,10 @@ class TestAMQP(TransportSuite):
     """py-amqp and RabbitMQ together keep every guarantee claimed."""
 
     @pytest.fixture(autouse=True, scope='class')
-    def _broker(self, request: pytest.FixtureRequest, rabbitmq_victim: Any) -> None:
+    @classmethod
+    def _broker(cls, rabbitmq_victim: Any) -> None:
         node = rabbitmq_victim
-        request.cls.target = Target.tcp(
+        cls.target = Target.tcp(
             node.new_vhost(),
             other_vhost_url=node.new_vhost(),
             tls=TLS(node.amqps_url, node.certs['ca']),

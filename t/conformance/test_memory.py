@@ -13,9 +13,10 @@ class TestMemory(TransportSuite):
     """The reference broker keeps every guarantee it claims."""
 
     @pytest.fixture(autouse=True, scope='class')
-    def _brokers(self, request: pytest.FixtureRequest) -> Iterator[None]:
+    @classmethod
+    def _brokers(cls) -> Iterator[None]:
         with MemoryBroker() as broker, MemoryBroker() as other:
-            request.cls.target = Target(
+            cls.target = Target(
                 broker.url,
                 clock=broker,
                 other_vhost_url=other.url,

@@ -94,6 +94,7 @@ class TestConfirms:
         with Connection(url, transport_options=CONFIRM) as connection:
             channel = connection.channel()
             channel.queue_declare('q')
+            publish(channel, 'first')
             network.stall(DOWN)
             with pytest.raises(TimeoutError, match='not confirmed'):
                 publish(channel, 'A', confirm_timeout=0.3)

@@ -94,6 +94,17 @@ class TestArguments:
         c = Connection(text)
         assert (c.hostname, c.port) == expected
 
+    def test_url_without_scheme(self) -> None:
+        """What would otherwise be a host name that shows a password."""
+        c = Connection('u:secret@h:1234/x', transport='memory')
+        assert (c.hostname, c.userid, c.password) == ('h', 'u', 'secret')
+        assert (c.virtual_host, c.port) == ('x', 1234)
+        assert 'secret' not in repr(c)
+        c.switch('h2')
+        assert (c.hostname, c.userid, c.virtual_host) == ('h2', 'u', 'x')
+        c = Connection('u:p@a,b/db', transport=OwnUrls)
+        assert c.hostname == 'u:p@a,b/db'
+
     @pytest.mark.parametrize('url', ['foo.bar://h', 'foo:Bar://h', 'kombu.transport.memory://'])
     def test_url_cannot_import(self, url: str) -> None:
         with pytest.raises(ValueError, match='Invalid transport scheme'):
@@ -252,6 +263,10 @@ class TestShowing:
         for text in (repr(Connection('memory://u:secret@h')), repr(Connection('h', 'u', 'secret'))):
             assert 'secret' not in text
 
+    def test_nothing_within_shows_the_password(self) -> None:
+        c = Connection('memory://u:secret@h', password='secret')
+        assert 'secret' not in repr((c._arguments, c._first, c.__eqhash__()))
+
     def test_host(self, broker: FakeBroker) -> None:
         assert connect_to(broker, 'h').host == 'h:7777'
         assert connect_to(broker, 'memory://[::1]:3').host == '[::1]:3'
@@ -291,7 +306,7 @@ class TestShowing:
 class TestCopies:
     URL = 'memory://u:p@h/v;memory://b'
     ARGUMENTS: dict[str, Any] = {
-        'transport_options': {'x': 1},
+        'transport_options': {'polling_interval': 1},
         'heartbeat': 4,
         'ssl': {'a': 1},
         'login_method': 'FOO',
@@ -495,6 +510,19 @@ class TestConnecting:
         assert c.default_channel is c.default_channel
         assert broker.count('connect') == 1
 
+    def test_calls_of_channels_can_be_logged(
+        self,
+        broker: FakeBroker,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr('kombu._link.LOG_CHANNEL', True)
+        c = connect_to(broker)
+        with caplog.at_level('DEBUG'):
+            c.default_channel.queue_declare(queue='q')
+        assert c.default_channel is c.default_channel
+        assert "queue_declare(queue='q')" in caplog.text
+
     def test_default_channel_is_replaced_when_closed(self, broker: FakeBroker) -> None:
         c = connect_to(broker)
         first = c.default_channel
@@ -554,6 +582,15 @@ class TestConnecting:
         c = connect_to(FakeBroker())
         assert c.recoverable_connection_errors == (LinkFailure, ChannelFailure)
         assert c.recoverable_channel_errors == (ChannelFailure,)
+
+    def test_errors_can_be_replaced(self, broker: FakeBroker) -> None:
+        """Tests of dependents do."""
+        c = connect_to(broker)
+        c.recoverable_connection_errors = (KeyError,)
+        assert c.ensure(None, Failing(KeyError()))() == 'done'
+        assert c.recoverable_connection_errors == (KeyError,)
+        assert c.connection_errors == (LinkFailure,)
+        assert connect_to(broker).recoverable_connection_errors == (LinkFailure,)
 
 
 class TestEnsureConnection:
@@ -1253,6 +1290,7 @@ class TestThreads:
         assert c.connected
 
 
+@pytest.mark.filterwarnings('ignore:.*multi-threaded:DeprecationWarning')  # from Python 3.12 on
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 class TestFork:
     def in_child(self, function: Any) -> None:

@@ -125,7 +125,7 @@ class TestExchange:
             'priority': 3,
             'content_encoding': 'utf-8',
         }
-        assert properties == {'a': 1}, 'the dict is the caller’s'
+        assert properties == {'a': 1}, "the dict is the caller's"
         assert exchange.Message(b'bytes', 2)[2] == {'properties': {'delivery_mode': 2}}
 
     def test_publish(self, channel: FakeChannel) -> None:

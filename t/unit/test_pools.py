@@ -320,6 +320,7 @@ class TestGroups:
             PoolGroup()['key']
 
 
+@pytest.mark.filterwarnings('ignore:.*multi-threaded:DeprecationWarning')  # from Python 3.12 on
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 class TestFork:
     def in_child(self, function: Any) -> None:

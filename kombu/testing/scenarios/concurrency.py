@@ -26,7 +26,7 @@ EACH = 50
 class Concurrency(Scenarios):
     """Threads and processes that share."""
 
-    @scenario('concurrency', seconds=60)
+    @scenario('concurrency', seconds=50)
     def test_concurrency_publish(self, bench: Bench) -> None:
         """Eight threads with a channel each publish over one connection: everything arrives,
         once"""
@@ -43,7 +43,7 @@ class Concurrency(Scenarios):
         bodies = bench.contents(queue, THREADS * EACH)
         equal(sorted(bodies), list(range(THREADS * EACH)), 'messages')
 
-    @scenario('concurrency', seconds=60)
+    @scenario('concurrency', seconds=50)
     def test_concurrency_get(self, bench: Bench) -> None:
         """Eight threads with a channel each get from one queue: each message goes to one of them"""
         connection = bench.connect()
@@ -67,7 +67,7 @@ class Concurrency(Scenarios):
             check(not isinstance(result, Exception), f'getting raised {result!r}')
         equal(sorted(seen), list(range(total)), 'messages')
 
-    @scenario('concurrency', seconds=60)
+    @scenario('concurrency', seconds=50)
     def test_concurrency_both(self, bench: Bench) -> None:
         """One thread consumes while others publish over the same connection"""
         connection = bench.connect()
@@ -86,7 +86,7 @@ class Concurrency(Scenarios):
             check(not isinstance(result, Exception), f'it raised {result!r}')
         equal(sorted(inbox.bodies), list(range(total)), 'messages')
 
-    @scenario('concurrency', seconds=60)
+    @scenario('concurrency', seconds=50)
     def test_concurrency_own_consumers(self, bench: Bench) -> None:
         """Threads that consume each on a channel of its own over one connection all get their
         messages"""
@@ -106,7 +106,7 @@ class Concurrency(Scenarios):
         for number, result in enumerate(together(45, work, 4)):
             equal(result, [0, 1, 2, 3], f'thread {number}')
 
-    @scenario('concurrency', seconds=60)
+    @scenario('concurrency', seconds=50)
     def test_concurrency_misuse(self, bench: Bench) -> None:
         """Two threads on one channel either work or get an error; nothing reported as published
         is lost"""
@@ -130,7 +130,7 @@ class Concurrency(Scenarios):
         missing = set(sent) - set(bodies)
         check(not missing, f'{len(missing)} of {len(sent)} published messages are lost')
 
-    @scenario('concurrency', needs={'fork'}, seconds=60)
+    @scenario('concurrency', needs={'fork'}, seconds=50)
     def test_concurrency_fork(self, bench: Bench) -> None:
         """A forked child that uses the inherited connection gets its own; the parent's is not
         harmed"""
@@ -155,7 +155,7 @@ class Concurrency(Scenarios):
         equal(set(inbox.bodies), expected, 'messages')
         equal(len(inbox.bodies), len(expected), 'each once')
 
-    @scenario('concurrency', needs={'fork'}, seconds=60)
+    @scenario('concurrency', needs={'fork'}, seconds=50)
     def test_concurrency_fork_many(self, bench: Bench) -> None:
         """Forked children that publish through inherited connection and producer lose nothing"""
         if not bench.target.has('processes'):

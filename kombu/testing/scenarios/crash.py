@@ -35,7 +35,7 @@ def survivor(bench: Bench) -> Any:
 class Crash(Scenarios):
     """Processes that end without a word."""
 
-    @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=60)
+    @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=50)
     def test_crash_before_ack(self, bench: Bench) -> None:
         """A consumer killed before it acknowledged loses nothing, what it had taken and what not"""
         queue = bench.queue(survivor(bench).channel())
@@ -46,7 +46,7 @@ class Crash(Scenarios):
         child.kill()
         equal(sorted(recovered(bench, queue, 10)), list(range(10)), 'messages')
 
-    @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=60)
+    @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=50)
     def test_crash_redelivered(self, bench: Bench) -> None:
         """What a killed consumer had taken comes back flagged as redelivered"""
         queue = bench.queue(survivor(bench).channel())
@@ -59,7 +59,7 @@ class Crash(Scenarios):
         check(message.delivery_info.get('redelivered'), 'it is not flagged as redelivered')
         message.ack()
 
-    @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=60)
+    @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=50)
     def test_crash_on_arrival(self, bench: Bench) -> None:
         """A consumer killed the moment a message arrives, before anything was done with it,
         loses nothing"""
@@ -70,7 +70,7 @@ class Crash(Scenarios):
             child.join(20)
         equal(sorted(recovered(bench, queue, 6)), list(range(6)), 'messages')
 
-    @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=60)
+    @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=50)
     def test_crash_in_callback(self, bench: Bench) -> None:
         """A consumer killed in a callback loses nothing; what it acknowledged earlier is done"""
         queue = bench.queue(survivor(bench).channel())
@@ -84,7 +84,7 @@ class Crash(Scenarios):
         check(not missing, f'lost: {sorted(missing)}')
         check(len(rest) < 10, f'everything came back, although {sorted(acknowledged)} were settled')
 
-    @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=60)
+    @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=50)
     def test_crash_publisher(self, bench: Bench) -> None:
         """Whatever a killed publisher was told is published arrives, once"""
         queue = bench.queue(bench.channel())
@@ -103,7 +103,7 @@ class Crash(Scenarios):
         check(len(bodies) == len(set(bodies)), 'some arrived twice')
         check(len(bodies) <= len(sent) + 1, f'{len(bodies)} arrived, {len(sent)} were reported')
 
-    @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=90)
+    @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=50)
     def test_crash_many(self, bench: Bench) -> None:
         """With consumers killed at random points of their work every message is handled at
         least once"""

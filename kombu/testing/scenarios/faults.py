@@ -45,7 +45,7 @@ class Session:
         self.inbox: Any = None
 
     def connect(self) -> None:
-        self.connection.ensure_connection(max_retries=1, timeout=6)
+        self.connection.ensure_connection(max_retries=1, interval_start=0.05)
 
     def declare(self) -> None:
         self.channel = self.connection.channel()
@@ -153,5 +153,5 @@ for _fault, (_what, _do) in FAULTS.items():
         setattr(
             Faults,
             _body.__name__,
-            scenario('fault', needs={'proxy'}, seconds=3 * DEADLINE + 20)(_body),
+            scenario('fault', needs={'proxy'}, seconds=50)(_body),
         )

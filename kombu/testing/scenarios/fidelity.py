@@ -119,7 +119,7 @@ class Fidelity(Scenarios):
             body = (every * (size // 256 + 1))[:size]
             carries(bench, queue, body, f'{size} bytes')
 
-    @scenario('fidelity', seconds=60)
+    @scenario('fidelity', seconds=50)
     def test_fidelity_large(self, bench: Bench) -> None:
         """A large body (16 MB, where the store can) arrives whole"""
         queue = bench.queue(bench.channel())

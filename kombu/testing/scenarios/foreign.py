@@ -107,7 +107,7 @@ class Foreign(Scenarios):
             bench.publish(queue, 'good')
         read_all(bench, channel, queue, list(BAD.values()))
 
-    @scenario('foreign', seconds=60)
+    @scenario('foreign', seconds=50)
     def test_foreign_bomb(self, bench: Bench) -> None:
         """A small body that decompresses to hundreds of megabytes is refused like any
         unreadable one"""

@@ -42,7 +42,7 @@ CLOSED_CHANNEL: dict[str, Callable[[Any, str], Any]] = {
 class Hygiene(Scenarios):
     """Resources and ends."""
 
-    @scenario('hygiene', needs={'proc'}, seconds=120)
+    @scenario('hygiene', needs={'proc'}, seconds=50)
     def test_hygiene_reconnects(self, bench: Bench) -> None:
         """After many connections, file descriptors, threads and memory are where they were"""
         queue = bench.queue(bench.channel())
@@ -53,7 +53,7 @@ class Hygiene(Scenarios):
             )
         else:
             child = bench.child('reconnect', name=queue.name, count=count)
-            figures = json.loads(child.line('figures', 110 * bench.target.patience))
+            figures = json.loads(child.line('figures', 45 * bench.target.patience))
         before, after = figures['before'], figures['after']
         grown = {name: after[name] - before[name] for name in before}
         check(grown['fds'] <= 3, f'{grown["fds"]} more file descriptors after {count} connections')

@@ -85,7 +85,7 @@ class Isolation(Scenarios):
             equal(bench.contents(queue, 1), ['one'], f'{kind}: the first virtual host')
             inbox.consumer.cancel()
 
-    @scenario('isolation', seconds=60)
+    @scenario('isolation', seconds=50)
     def test_isolation_queue_names(self, bench: Bench) -> None:
         """Queues with odd names are carried, each apart from the others, or refused with a
         clear error"""
@@ -103,7 +103,7 @@ class Isolation(Scenarios):
         for odd, queue in carried.items():
             equal(bench.contents(queue, 1), [odd], f'the queue {odd!r}')
 
-    @scenario('isolation', seconds=60)
+    @scenario('isolation', seconds=50)
     def test_isolation_similar_names(self, bench: Bench) -> None:
         """Names that differ only in case, blanks, or a wildcard's match name different queues"""
         channel = bench.channel()
@@ -135,7 +135,7 @@ class Isolation(Scenarios):
             queues[name].delete()
             equal(bench.contents(queues[f'{base}.a'], 1), ['kept'], f'after deleting {name!r}')
 
-    @scenario('isolation', seconds=60)
+    @scenario('isolation', seconds=50)
     def test_isolation_routing_names(self, bench: Bench) -> None:
         """Exchange names and routing keys with odd characters are carried, or refused with a
         clear error"""

@@ -93,28 +93,28 @@ class Leases(Scenarios):
         that takes"""
         kept(bench, busy=True)
 
-    @leased(seconds=60)
+    @leased(seconds=50)
     def test_lease_stale_ack(self, bench: Bench) -> None:
         """An ack by a holder whose lease ran out settles nothing: the message is the new
         holder's"""
         stale(bench, 'ack')
 
-    @leased(seconds=60)
+    @leased(seconds=50)
     def test_lease_stale_reject(self, bench: Bench) -> None:
         """Nor does its reject drop the message"""
         stale(bench, 'reject')
 
-    @leased(seconds=60)
+    @leased(seconds=50)
     def test_lease_stale_requeue(self, bench: Bench) -> None:
         """Nor does its requeue give the message to a third"""
         stale(bench, 'requeue')
 
-    @leased(seconds=60)
+    @leased(seconds=50)
     def test_lease_stale_close(self, bench: Bench) -> None:
         """Nor does closing its channel"""
         stale(bench, 'close')
 
-    @leased(seconds=60)
+    @leased(seconds=50)
     def test_lease_stale_release(self, bench: Bench) -> None:
         """Nor does releasing its connection"""
         stale(bench, 'release')

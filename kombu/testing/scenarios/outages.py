@@ -111,7 +111,7 @@ def whole(bench: Bench, url: str) -> None:
 class Outages(Scenarios):
     """What happens while messages flow."""
 
-    @scenario('fault', requires={'confirms'}, needs={'proxy'}, seconds=60)
+    @scenario('fault', requires={'confirms'}, needs={'proxy'}, seconds=50)
     def test_fault_publishing_through_cuts(self, bench: Bench) -> None:
         """With retry, every one of many publishes through repeated cuts ends, and all confirmed
         ones arrive"""
@@ -131,7 +131,7 @@ class Outages(Scenarios):
         missing = set(confirmed) - set(arrived)
         check(not missing, f'{len(missing)} of {count} confirmed messages are lost')
 
-    @scenario('fault', needs={'proxy'}, seconds=90)
+    @scenario('fault', needs={'proxy'}, seconds=50)
     def test_fault_consuming_through_cuts(self, bench: Bench) -> None:
         """A consumer that connects again after every cut gets every message"""
         url, proxy = bench.proxy()
@@ -144,7 +144,7 @@ class Outages(Scenarios):
         check(cutter.done >= 2, 'the connection was not cut')
         check(len(seen) == 500, f'{500 - len(seen)} of 500 messages never arrived')
 
-    @scenario('fault', needs={'proxy'}, seconds=90)
+    @scenario('fault', needs={'proxy'}, seconds=50)
     def test_fault_any_byte(self, bench: Bench) -> None:
         """A connection cut after any number of bytes, in either direction, can be made again,
         and nothing is lost"""
@@ -180,7 +180,7 @@ class Outages(Scenarios):
         check(isinstance(result, bench.errors(connection)), f'drain_events ended with {result!r}')
         check(took < 5 * bench.target.patience, f'it took {took:.1f} s')
 
-    @scenario('fault', requires={'heartbeats'}, needs={'proxy'}, seconds=60)
+    @scenario('fault', requires={'heartbeats'}, needs={'proxy'}, seconds=50)
     def test_fault_heartbeat(self, bench: Bench) -> None:
         """With a heartbeat of 1 s a half-open link is noticed by a blocked consumer, whoever
         sends the beats"""
@@ -201,7 +201,7 @@ class Outages(Scenarios):
         proxy.heal()
         usable(bench, connection)
 
-    @scenario('fault', needs={'proxy'}, seconds=60)
+    @scenario('fault', needs={'proxy'}, seconds=50)
     def test_fault_release_half_open(self, bench: Bench) -> None:
         """Releasing a connection over a half-open link ends in time, and raises nothing"""
         url, proxy = bench.proxy()
@@ -212,7 +212,7 @@ class Outages(Scenarios):
         result = bench.ends(DEADLINE, connection.release, 'release')
         equal(result, None, 'release')
 
-    @scenario('fault', needs={'proxy'}, seconds=60)
+    @scenario('fault', needs={'proxy'}, seconds=50)
     def test_fault_slow(self, bench: Bench) -> None:
         """A slow link that delivers a few bytes at a time is only slow"""
         url, proxy = bench.proxy()
@@ -230,7 +230,11 @@ class Outages(Scenarios):
         proxy.unlisten()
         connection = bench.impatient(url)
         start = time.monotonic()
-        result = bench.ends(10, lambda: connection.ensure_connection(max_retries=1), 'connecting')
+        result = bench.ends(
+            10,
+            lambda: connection.ensure_connection(max_retries=1, interval_start=0.05),
+            'connecting',
+        )
         took = time.monotonic() - start
         check(isinstance(result, KombuError), f'connecting ended with {result!r}')
         check(took < 5 * bench.target.patience, f'it took {took:.1f} s')
@@ -264,7 +268,7 @@ class Outages(Scenarios):
         usable(bench, connection)
         check(proxy.accepted > 0, 'the first host was not tried again')
 
-    @scenario('fault', needs={'kill', 'restart'}, seconds=150)
+    @scenario('fault', needs={'kill', 'restart'}, seconds=50)
     def test_fault_restart(self, bench: Bench) -> None:
         """Producers and consumers that retry go on after the broker was killed and started again"""
         queue = bench.queue(bench.channel())
@@ -283,7 +287,7 @@ class Outages(Scenarios):
         missing = wanted - consume_through(bench, consumer, queue, wanted, 30)
         check(not missing, f'{len(missing)} confirmed messages are lost')
 
-    @scenario('fault', needs={'freeze'}, seconds=90)
+    @scenario('fault', needs={'freeze'}, seconds=50)
     def test_fault_frozen(self, bench: Bench) -> None:
         """Calls to a broker that is frozen end in time, and all is well when it goes on"""
         freeze, thaw = bench.hook('freeze'), bench.hook('thaw')

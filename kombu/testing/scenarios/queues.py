@@ -247,7 +247,7 @@ class Queues(Scenarios):
         channel = connection.channel()
         bench.publish(bench.queue(channel), 1)
 
-    @scenario('queue', requires={'persistent', 'processes'}, needs={'kill', 'restart'}, seconds=120)
+    @scenario('queue', requires={'persistent', 'processes'}, needs={'kill', 'restart'}, seconds=50)
     def test_queue_durable(self, bench: Bench) -> None:
         """Durable queues, exchanges, bindings and persistent messages survive a restart of the
         broker"""

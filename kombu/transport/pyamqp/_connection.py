@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -92,8 +91,6 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         self._loop: Any = None
         self._loop_called = False
         self._numbers = threading.Lock()
-        #: Callbacks of the application that became due while reading.
-        self._due: deque[Callable[[], Any]] = deque()
         #: Time of `monotonic` at which a publisher looks at the socket next.
         self._next_look = 0.0
         super().__init__(host, *args, **kwargs)
@@ -157,7 +154,6 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         except BaseException:
             self.collect()
             raise
-        self._run_due()
         return callback() if callback else None
 
     def _after_fork(self) -> None:
@@ -229,7 +225,6 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
             until = again if limit is None else min(limit, again)
         if not self.reader.wait(inbox, until) and until == limit:
             raise TimeoutError('timed out')
-        self._run_due()
 
     def blocking_read(self, timeout: float | None = None) -> None:
         """Do what `drain_events` does."""
@@ -250,8 +245,6 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
 
     def after_reading(self) -> None:
         """Do what has become due while this thread waited for something else than events."""
-        if self._due:
-            self._run_due()
         loop = self._loop
         if loop is not None and not self._loop_called and self.inboxes.pending():
             # The loop watches the socket, and that has been read.
@@ -276,14 +269,6 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         except TimeoutError:
             pass
 
-    def _run_due(self) -> None:
-        while self._due:
-            try:
-                callback = self._due.popleft()
-            except IndexError:
-                break
-            callback()
-
     def _file(self, method: Method) -> None:
         """Take a method of the broker; runs in the thread that reads."""
         if not method.channel:
@@ -299,7 +284,7 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
 
     def _on_open_ok(self) -> None:
         self._handshake_complete = True
-        self._due.append(lambda: self.on_open(self))
+        self.reader.due.append(lambda: self.on_open(self))
 
     def _on_tune(
         self, channel_max: int, frame_max: int, server_heartbeat: int, argsig: str = 'BlB'
@@ -325,12 +310,12 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         self.writer.blocked = reason
         logger.warning('the broker takes no messages on %s: %s', self.host, reason)
         if self.on_blocked:
-            self._due.append(lambda: self.on_blocked(reason))
+            self.reader.due.append(lambda: self.on_blocked(reason))
 
     def _on_unblocked(self) -> None:
         self.writer.blocked = None
         if self.on_unblocked:
-            self._due.append(self.on_unblocked)
+            self.reader.due.append(self.on_unblocked)
 
     # -- closing
 

@@ -118,15 +118,16 @@ class Publisher(Caller):
     ) -> Any:
         """Publish a message and wait for the broker to confirm it; see `basic_publish`."""
         connection = self._connected()
-        if self._confirms is None:
-            self.confirm_select()
-        entry = Outstanding(exchange, routing_key, mandatory=mandatory)
-        frames = self._publication(msg, exchange, routing_key, mandatory, immediate)
-        connection.writer.transmit(frames, self, timeout, entry)
         seconds = timeout if confirm_timeout is None else confirm_timeout
         if seconds is None:
             seconds = connection.answer_timeout
-        confirmed = connection.reader.wait(entry, monotonic() + seconds)
+        limit = monotonic() + seconds
+        if self._confirms is None:
+            self._select_confirms(seconds)
+        entry = Outstanding(exchange, routing_key, mandatory=mandatory)
+        frames = self._publication(msg, exchange, routing_key, mandatory, immediate)
+        connection.writer.transmit(frames, self, timeout, entry)
+        confirmed = connection.reader.wait(entry, limit)
         connection.after_reading()
         self._handle_returned_if_wanted()
         if not confirmed:
@@ -162,15 +163,16 @@ class Publisher(Caller):
     def confirm_select(self, nowait: bool = False) -> Any:
         """Have the broker confirm what is published from now on."""
         if self._confirms is None:
-            self.send_method(
-                spec.Confirm.Select,
-                'b',
-                (nowait,),
-                wait=None if nowait else spec.Confirm.SelectOk,
-            )
-            self._confirms = Confirms()
-            self._confirm_selected = True
+            self._select_confirms(None, nowait=nowait)
         return DONE
+
+    def _select_confirms(self, timeout: float | None, *, nowait: bool = False) -> None:
+        if nowait:
+            self._send(spec.Confirm.Select, b'\1')
+        else:
+            self._call(spec.Confirm.Select, b'\0', [spec.Confirm.SelectOk], timeout=timeout)
+        self._confirms = Confirms()
+        self._confirm_selected = True
 
     def count(self, entry: Outstanding) -> int:
         """Give a message its number; called with the connection held for writing."""

@@ -12,6 +12,7 @@ waited for but the socket.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
@@ -77,6 +78,9 @@ class Reader:
         self.failure: BaseException | None = None
         #: Held while what arrived is filed.
         self.filing = threading.Lock()
+        #: Callbacks of the application that are about the connection; the thread that reads runs
+        #: them, without the turn.
+        self.due: deque[Callable[[], Any]] = deque()
         self._dispatch = dispatch
         self._tend = tend
         self._fail = fail
@@ -106,19 +110,19 @@ class Reader:
                 raise raised_again(self.failure)
             if self._turn.acquire(blocking=False):
                 self._read_until(target, limit)
-                return target.ready
-            if self._turn_of == threading.get_ident():
+            elif self._turn_of == threading.get_ident():
                 raise ConcurrentUseError(
                     'the connection is in use by the code that was interrupted; '
                     'use another connection in signal handlers'
                 )
-            self._sleep(target, limit)
+            else:
+                self._sleep(target, limit)
             if limit is not None and monotonic() >= limit:
                 return target.ready
         return True
 
     def poll(self) -> None:
-        """File what has arrived, without waiting; leave it where another thread is at it."""
+        """Read once, without waiting, unless another thread is at it."""
         if self.failure is None and self._turn.acquire(blocking=False):
             self._read_until(None, 0.0)
 
@@ -128,11 +132,15 @@ class Reader:
             event.set()
 
     def _read_until(self, target: Target | None, limit: float | None) -> None:
-        """Read until `target` is ready or the time is up, then give the turn back."""
+        """Read until `target` is ready (once, if None), the time is up, or a callback is due.
+
+        The caller has taken the turn; this gives it back.
+        """
         try:
             self._turn_of = threading.get_ident()
-            while (target is None or not target.ready) and self._read(limit):
-                pass
+            while self._read(limit) and target is not None:
+                if target.ready or self.due:
+                    break
         except BaseException as exc:
             gone = self.failure
             if self._midway or isinstance(exc, Exception):
@@ -145,6 +153,12 @@ class Reader:
             self._turn_of = None
             self._turn.release()
             self._pass_on()
+        while self.due:
+            try:
+                callback = self.due.popleft()
+            except IndexError:
+                break
+            callback()
 
     def _read(self, limit: float | None) -> bool:
         """Read once; False when nothing came before the time was up."""

@@ -7,6 +7,7 @@ from typing import Any
 import amqp
 
 from kombu.transport import base
+from kombu.transport._options import COMMON, read_options
 from kombu.utils.amq_manager import get_manager
 from kombu.utils.compat import get_gevent_concurrent_error
 from kombu.utils.imports import symbol_by_name
@@ -14,7 +15,7 @@ from kombu.utils.text import version_string_as_tuple
 
 from ._channel import Channel
 from ._connection import Connection
-from ._options import connection_arguments
+from ._options import OPTIONS
 from ._tls import tls_options
 
 __all__ = ('DEFAULT_PORT', 'DEFAULT_SSL_PORT', 'SSLTransport', 'Transport')
@@ -49,6 +50,9 @@ class Transport(base.Transport):
     channel_errors = Connection.channel_errors
     recoverable_connection_errors = Connection.recoverable_connection_errors
     recoverable_channel_errors = Connection.recoverable_channel_errors
+
+    #: The transport options, which all are arguments of the connection.
+    options = OPTIONS
 
     driver_type = 'amqp'
     driver_name = 'py-amqp'
@@ -143,7 +147,7 @@ class Transport(base.Transport):
             'login_method': client.login_method or defaults['login_method'],
             'connect_timeout': client.connect_timeout,
             'heartbeat': client.heartbeat or 0,
-            **connection_arguments(client.transport_options or {}),
+            **self._given_options(),
         }
         connection = self.Connection(
             host=f'{address}:{client.port or defaults["port"]}',
@@ -156,6 +160,16 @@ class Transport(base.Transport):
         connection.client = client
         connection.connect()
         return connection
+
+    def _given_options(self) -> dict[str, Any]:
+        """Return the transport options that are arguments of the connection."""
+        given = self.client.transport_options or {}
+        if self.Connection is Connection:
+            return read_options(self.driver_type, given, self.options)
+        # Made by somebody else, who may have arguments of its own.
+        others = {name: given[name] for name in given if name not in {*self.options, *COMMON}}
+        known = {name: given[name] for name in self.options if name in given}
+        return {**others, **read_options(self.driver_type, known, self.options)}
 
     def _credentials(self) -> tuple[Any, Any]:
         """Return user name and password; callables are asked for each connection."""

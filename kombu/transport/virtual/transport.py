@@ -99,9 +99,9 @@ class Transport(base.Transport):
         self.cycle = self.Cycle(self._drain_channel, self.channels, Empty)
         #: Queue to what is called with its messages.
         self._callbacks: dict[str, Any] = {}
-        #: Channels of threads that consume, to serve each its own.
-        self._by_thread: dict[int, list[Any]] = {}
+        #: For each thread that consumes, the channels it consumes on; and the one there is, if so.
         self._cycles: dict[int, Any] = {}
+        self._only_cycle: Any = None
         self._avail_channels: list[Any] = []
         self._used_channel_ids: set[int] = set()
         self._last_channel_id = 0
@@ -208,11 +208,10 @@ class Transport(base.Transport):
             if any(consumer.thread == thread for consumer in channel._consumers.values())
         ]
         if channels:
-            self._by_thread[thread] = channels
             self._cycles[thread] = self.Cycle(self._drain_channel, channels, Empty)
         else:
-            self._by_thread.pop(thread, None)
             self._cycles.pop(thread, None)
+        self._only_cycle = next(iter(self._cycles.values())) if len(self._cycles) == 1 else None
 
     def _cancelled_by_broker(self, consumer: VirtualConsumer) -> None:
         """Have the next `drain_events` tell a consumer that its queue is gone."""
@@ -221,13 +220,10 @@ class Transport(base.Transport):
             self._wake()
 
     def _own_thread(self) -> int | None:
-        """Return the calling thread where several consume and it is one of them, else None:
-
-        Serve all.
-        """
-        if len(self._by_thread) > 1:
+        """Return the calling thread if it is one of several that consume; None: serve all."""
+        if len(self._cycles) > 1:
             thread = get_ident()
-            if thread in self._by_thread:
+            if thread in self._cycles:
                 return thread
         return None
 
@@ -243,7 +239,7 @@ class Transport(base.Transport):
         group = self._callbacks.get(queue)
         if group is None:
             self._give_back(message, queue)
-        elif len(self._by_thread) > 1 and isinstance(group, QueueConsumers):
+        elif self._only_cycle is None and isinstance(group, QueueConsumers):
             group(message, thread=self._own_thread())
         else:
             group(message)
@@ -285,8 +281,7 @@ class Transport(base.Transport):
                 return self._tell_cancelled(self._cancelled.pop(0))
             if not self._connected:
                 raise RecoverableConnectionError('connection is closed')
-            thread = self._own_thread()
-            cycle = self.cycle if thread is None else self._cycles[thread]
+            cycle = self._only_cycle or self._cycles.get(get_ident(), self.cycle)
             seen = self._progress()
             try:
                 return cycle.get(deliver, timeout=remaining)
