@@ -101,7 +101,7 @@ class Mailbox:
         self.clock: Any = LamportClock() if clock is None else clock
         self.exchange = self._get_exchange(namespace, type)
         self.reply_exchange = self._get_reply_exchange(namespace)
-        #: Replies to calls further out, in whose callback another call waits, by ticket.
+        #: Replies that another call received, by ticket: one in the callback of the other.
         self.unclaimed: defaultdict[str, deque[Any]] = defaultdict(deque)
         #: Tickets of the calls that wait.
         self._waiting: set[str] = set()
@@ -354,9 +354,6 @@ class Mailbox:
                 self.unclaimed[its_ticket].append(body)
 
         deadline = Deadline.after(timeout)
-        earlier = self.unclaimed.pop(ticket, None)
-        while earlier:
-            receive(earlier.popleft())
         with Consumer(
             channel,
             [queue],
@@ -367,9 +364,11 @@ class Mailbox:
         ):
             try:
                 while limit is None or len(replies) < limit:
+                    if self.unclaimed.get(ticket):
+                        receive(self.unclaimed[ticket].popleft())
+                        continue
                     self.connection.drain_events(timeout=deadline.remaining())
-                    if deadline.expired:
-                        break
+                    deadline.check('waiting for replies')
             except TimeoutError:
                 pass
         channel.after_reply_message_received(queue.name)

@@ -37,6 +37,7 @@ class Inbox:
         channel: where to consume.
         queues: bound queues.
         settle: whether to acknowledge each message at once.
+        patience: factor on every time limit.
         options: further arguments of `kombu.Consumer`.
 
     Attributes:
@@ -44,8 +45,16 @@ class Inbox:
         messages: what has arrived.
     """
 
-    def __init__(self, channel: Any, *queues: Any, settle: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        channel: Any,
+        *queues: Any,
+        settle: bool = False,
+        patience: float = 1.0,
+        **options: Any,
+    ) -> None:
         self.messages: list[Any] = []
+        self.patience = patience
         self.channel = channel
         self.settle = settle
         self.consumer: Any = Consumer(
@@ -69,7 +78,7 @@ class Inbox:
         Raises:
             Broken: they did not arrive within `timeout` seconds.
         """
-        drain([self.channel], lambda: len(self.messages) >= count, timeout)
+        drain([self.channel], lambda: len(self.messages) >= count, timeout * self.patience)
         check(
             len(self.messages) >= count,
             f'{len(self.messages)} of {count} messages arrived in {timeout:g} s',
@@ -183,6 +192,10 @@ class Bench:
         exchange = Exchange(name, kind, **options)(channel)
         exchange.declare()
         return exchange
+
+    def inbox(self, channel: Any, *queues: Any, **options: Any) -> Inbox:
+        """Start a consumer that keeps what it gets; see `Inbox`."""
+        return Inbox(channel, *queues, patience=self.target.patience, **options)
 
     def proxy(self) -> tuple[str, Proxy]:
         """Put a proxy in front of the target; the URL through it, and the proxy."""

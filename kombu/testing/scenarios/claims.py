@@ -15,7 +15,7 @@ from kombu.entity import Exchange, Queue
 from kombu.exceptions import UnsupportedFeature, UnsupportedFeatureWarning
 from kombu.transport.base import CAPABILITIES
 
-from ..bench import Bench, Inbox
+from ..bench import Bench
 from ..checks import Broken, NotApplicable, check, equal
 from ..scenario import Scenarios, scenario
 
@@ -194,7 +194,7 @@ class Claims(Scenarios):
         connection = bench.connect(heartbeat=5)
         channel = connection.channel()
         queue = bench.queue(channel)
-        inbox = Inbox(channel, queue, settle=True)
+        inbox = bench.inbox(channel, queue, settle=True)
         for _ in range(3):
             connection.heartbeat_check()
         check(connection.get_heartbeat_interval() >= 0, 'the interval is negative')

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..bench import Bench, Inbox, drain
+from ..bench import Bench, drain
 from ..checks import Broken, Hung, check, equal, places, together
 from ..scenario import Scenarios, scenario
 
@@ -73,7 +73,7 @@ class Concurrency(Scenarios):
         connection = bench.connect()
         queue = bench.queue(connection.channel())
         total = 3 * EACH
-        inbox = Inbox(connection.channel(), queue(connection.channel()))
+        inbox = bench.inbox(connection.channel(), queue(connection.channel()))
 
         def work(number: int) -> None:
             if number == 0:
@@ -96,7 +96,7 @@ class Concurrency(Scenarios):
 
         def work(number: int) -> list[Any]:
             channel = connection.channel()
-            inbox = Inbox(channel, queues[number](channel))
+            inbox = bench.inbox(channel, queues[number](channel))
             ready.wait(20)
             for target in range(4):
                 bench.publish(queues[target](channel), number)
@@ -139,7 +139,7 @@ class Concurrency(Scenarios):
         channel = connection.channel()
         queue = bench.queue(channel)
         bench.publish(queue, 'before')
-        inbox = Inbox(channel, queue, settle=True)
+        inbox = bench.inbox(channel, queue, settle=True)
         inbox.wait(1)
 
         def in_child() -> None:

@@ -48,7 +48,7 @@ class Consumers(Scenarios):
         """Two consumers of one queue on one channel take turns"""
         channel = bench.channel()
         queue = bench.queue(channel)
-        inboxes = [Inbox(channel, queue, settle=True) for _ in range(2)]
+        inboxes = [bench.inbox(channel, queue, settle=True) for _ in range(2)]
         share(bench, queue, inboxes)
 
     @scenario('consumer')
@@ -57,7 +57,7 @@ class Consumers(Scenarios):
         connection = bench.connect()
         queue = bench.queue(connection.channel())
         inboxes = [
-            Inbox(channel, queue(channel), settle=True, prefetch_count=1)
+            bench.inbox(channel, queue(channel), settle=True, prefetch_count=1)
             for channel in (connection.channel(), connection.channel())
         ]
         share(bench, queue, inboxes)
@@ -67,7 +67,7 @@ class Consumers(Scenarios):
         """Two consumers of one queue on two connections both get some, each message once"""
         queue = bench.queue(bench.channel())
         inboxes = [
-            Inbox(channel, queue(channel), settle=True, prefetch_count=1)
+            bench.inbox(channel, queue(channel), settle=True, prefetch_count=1)
             for channel in (bench.channel(), bench.channel())
         ]
         share(bench, queue, inboxes, least=2)
@@ -79,7 +79,7 @@ class Consumers(Scenarios):
         queues = [bench.queue(channel) for _ in range(2)]
         for queue, base in zip(queues, (0, 100), strict=True):
             bench.publish(queue, *range(base, base + 20))
-        inbox = Inbox(channel, *queues, settle=True, prefetch_count=1)
+        inbox = bench.inbox(channel, *queues, settle=True, prefetch_count=1)
         inbox.wait(40)
         early = {body // 100 for body in inbox.bodies[:30]}
         equal(early, {0, 1}, 'queues heard of in the first 30 of 40 messages')
@@ -89,7 +89,7 @@ class Consumers(Scenarios):
         """Cancelling a consumer stops that one and no other"""
         channel = bench.channel()
         queue = bench.queue(channel)
-        stopped, other = (Inbox(channel, queue, settle=True) for _ in range(2))
+        stopped, other = (bench.inbox(channel, queue, settle=True) for _ in range(2))
         stopped.consumer.cancel()
         bench.publish(queue, *range(5))
         equal(other.wait(5), list(range(5)), 'the other consumer')
@@ -108,7 +108,7 @@ class Consumers(Scenarios):
         channel = connection.channel()
         queue = bench.queue(channel)
         bench.publish(queue, 0, 1)
-        inbox = Inbox(channel, queue)
+        inbox = bench.inbox(channel, queue)
         inbox.wait(2)
         inbox.consumer.cancel()
         probe = queue(connection.channel())
@@ -122,7 +122,7 @@ class Consumers(Scenarios):
         """A consumer can consume again after it was cancelled"""
         channel = bench.channel()
         queue = bench.queue(channel)
-        inbox = Inbox(channel, queue, settle=True)
+        inbox = bench.inbox(channel, queue, settle=True)
         inbox.consumer.cancel()
         inbox.consumer.consume()
         inbox.consumer.consume()
@@ -138,7 +138,7 @@ class Consumers(Scenarios):
             queue = bench.queue(channel)
             bench.publish(queue, *range(6))
             channel.basic_qos(0, prefetch, False)
-            inboxes.append(Inbox(channel, queue))
+            inboxes.append(bench.inbox(channel, queue))
         bench.wait([channel], lambda: sum(spread(inboxes)) >= 4)
         inboxes[0].linger(bench.target.settle)
         equal([len(inbox.messages) for inbox in inboxes], [1, 3], 'messages in hand')
@@ -151,8 +151,8 @@ class Consumers(Scenarios):
         channel = connection.channel()
         queue = bench.queue(channel)
         bench.publish(queue, *range(10))
-        first = Inbox(channel, queue, prefetch_count=1)
-        second = Inbox(bench.channel(), queue(bench.channel()), prefetch_count=20)
+        first = bench.inbox(channel, queue, prefetch_count=1)
+        second = bench.inbox(bench.channel(), queue(bench.channel()), prefetch_count=20)
         bench.wait([first.channel, second.channel], lambda: sum(spread([first, second])) >= 10)
         equal(spread([first, second]), [1, 9], 'messages in hand')
 
@@ -162,7 +162,7 @@ class Consumers(Scenarios):
         channel = bench.channel()
         queue = bench.queue(channel)
         bench.publish(queue, *range(30))
-        inbox = Inbox(channel, queue, prefetch_count=2)
+        inbox = bench.inbox(channel, queue, prefetch_count=2)
         inbox.wait(2)
         inbox.consumer.cancel()
         inbox.consumer.qos(prefetch_count=0)
@@ -176,7 +176,7 @@ class Consumers(Scenarios):
         channel = connection.channel()
         queue = bench.queue(channel)
         bench.publish(queue, *range(10))
-        inbox = Inbox(channel, queue, no_ack=True, prefetch_count=1)
+        inbox = bench.inbox(channel, queue, no_ack=True, prefetch_count=1)
         equal(inbox.wait(10), list(range(10)), 'messages')
         connection.release()
         bench.empty(queue(bench.channel()), 'after the connection was closed')
@@ -202,7 +202,7 @@ class Consumers(Scenarios):
         channel = bench.channel()
         queue = bench.queue(channel)
         bench.publish(queue, *range(3))
-        inbox = Inbox(channel, queue)
+        inbox = bench.inbox(channel, queue)
         inbox.wait(3)
         inbox.messages[1].ack()
         channel.basic_recover(requeue=True)
@@ -269,7 +269,7 @@ class Consumers(Scenarios):
         """A blocked drain_events wakes up soon after another connection publishes"""
         channel = bench.channel()
         queue = bench.queue(channel)
-        inbox = Inbox(channel, queue, settle=True)
+        inbox = bench.inbox(channel, queue, settle=True)
         inbox.linger(0.05)
         waits = []
         publisher = queue(bench.channel())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..bench import Bench, Inbox, collect
+from ..bench import Bench
 from ..checks import check, equal
 from ..scenario import Scenarios, scenario
 
@@ -17,7 +17,9 @@ class Delivery(Scenarios):
         """Every published message is received, once"""
         queue = bench.queue(bench.channel())
         bench.publish(queue, *range(100))
-        equal(sorted(collect(bench.connect(), queue.name, 100)), list(range(100)), 'bodies')
+        channel = bench.channel()
+        inbox = bench.inbox(channel, queue(channel), settle=True)
+        equal(sorted(inbox.wait(100)), list(range(100)), 'bodies')
         bench.empty(queue, 'after everything was acknowledged')
 
     @scenario('delivery', needs={'ordered'})
@@ -25,7 +27,10 @@ class Delivery(Scenarios):
         """First in, first out"""
         queue = bench.queue(bench.channel())
         bench.publish(queue, *range(50))
-        equal(collect(bench.connect(), queue.name, 50), list(range(50)), 'consumed')
+        channel = bench.channel()
+        inbox = bench.inbox(channel, queue(channel), settle=True)
+        equal(inbox.wait(50), list(range(50)), 'consumed')
+        inbox.consumer.cancel()
         bench.publish(queue, *range(50))
         equal(bench.contents(queue, 50), list(range(50)), 'got')
 
@@ -35,7 +40,7 @@ class Delivery(Scenarios):
         channel = bench.channel()
         queue = bench.queue(channel)
         bench.publish(queue, *range(40))
-        inbox = Inbox(channel, queue, settle=True, prefetch_count=3)
+        inbox = bench.inbox(channel, queue, settle=True, prefetch_count=3)
         equal(inbox.wait(40), list(range(40)), 'bodies')
 
     @scenario('delivery')
@@ -44,7 +49,7 @@ class Delivery(Scenarios):
         channel = bench.channel()
         queue = bench.queue(channel)
         bench.publish(queue, *range(10))
-        inbox = Inbox(channel, queue, prefetch_count=4)
+        inbox = bench.inbox(channel, queue, prefetch_count=4)
         inbox.wait(4)
         inbox.linger(bench.target.settle)
         equal(len(inbox.messages), 4, 'messages in hand')
@@ -169,7 +174,7 @@ class Delivery(Scenarios):
         channel = connection.channel()
         queue = bench.queue(channel)
         bench.publish(queue, *range(6))
-        inbox = Inbox(channel, queue, prefetch_count=4)
+        inbox = bench.inbox(channel, queue, prefetch_count=4)
         inbox.wait(4)
         connection.release()
         equal(bench.contents(queue(bench.channel()), 6), list(range(6)), 'order')

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..bench import Bench, Inbox
+from ..bench import Bench
 from ..checks import Broken, check, equal
 from ..scenario import Scenarios, scenario
 
@@ -55,7 +55,7 @@ class Session:
         self.bench.publish(self.queue, 'x', timeout=3, confirm_timeout=3)
 
     def consume(self) -> None:
-        self.inbox = Inbox(self.channel, self.queue)
+        self.inbox = self.bench.inbox(self.channel, self.queue)
 
     def receive(self) -> None:
         self.inbox.wait(2, 3)

@@ -9,7 +9,7 @@ from typing import Any
 from kombu import compression
 from kombu.exceptions import ContentDisallowed, KombuError
 
-from ..bench import Bench, Inbox
+from ..bench import Bench
 from ..checks import check, equal, raises
 from ..scenario import Scenarios, scenario
 
@@ -226,7 +226,7 @@ class Foreign(Scenarios):
         queue = bench.queue(channel)
         bench.publish(queue, {'a': 1}, serializer='json')
         bench.publish(queue, {'a': 1}, serializer='pickle')
-        inbox = Inbox(channel, queue, accept=['pickle'])
+        inbox = bench.inbox(channel, queue, accept=['pickle'])
         refused, accepted = [], []
         bench.wait([channel], lambda: len(inbox.messages) >= 2)
         for message in inbox.messages:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from .. import leaks
-from ..bench import Bench, Inbox
+from ..bench import Bench
 from ..checks import check, equal, raises
 from ..scenario import Scenarios, scenario
 
@@ -72,7 +72,7 @@ class Hygiene(Scenarios):
                 before = leaks.figures()
             channel = connection.channel()
             if not count % 10:
-                Inbox(channel, queue(channel))
+                bench.inbox(channel, queue(channel))
             channel.close()
         grown = leaks.figures()['objects'] - before['objects']
         check(grown < 4000, f'{grown} more objects after 2,300 channels')
@@ -125,7 +125,7 @@ class Hygiene(Scenarios):
         documented error"""
         connection = bench.connect()
         channel = connection.channel()
-        Inbox(channel, bench.queue(channel))
+        bench.inbox(channel, bench.queue(channel))
         ended: list[Any] = []
 
         def wait() -> None:

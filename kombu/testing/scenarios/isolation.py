@@ -7,7 +7,7 @@ from typing import Any
 
 from kombu.entity import Exchange, Queue
 
-from ..bench import Bench, Inbox, unique
+from ..bench import Bench, unique
 from ..checks import check, equal
 from ..scenario import Scenarios, scenario
 
@@ -77,7 +77,7 @@ class Isolation(Scenarios):
             other: Any = Queue(queue.name, exchange=twin, routing_key='a')(two)
             other.declare()
             bench.finally_(other.delete)
-            inbox = Inbox(two, other, settle=True)
+            inbox = bench.inbox(two, other, settle=True)
             bench.publish(exchange, 'one', key='a')
             bench.publish(twin, 'two', key='a')
             equal(inbox.wait(1), ['two'], f'{kind}: a consumer in the second virtual host')

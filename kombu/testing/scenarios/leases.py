@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..bench import Bench, Inbox
+from ..bench import Bench
 from ..checks import check, equal
 from ..scenario import Scenarios, scenario
 
@@ -40,7 +40,7 @@ def kept(bench: Bench, *, busy: bool) -> None:
     queue = bench.queue(connect(bench).channel())
     bench.publish(queue, 'x')
     child = holder(bench, queue, busy=busy)
-    inbox = Inbox(queue.channel, queue)
+    inbox = bench.inbox(queue.channel, queue)
     inbox.linger(3.5 * LEASE)
     equal(inbox.bodies, [], f'given to another although its holder lived (busy: {busy})')
     child.kill()
@@ -56,7 +56,7 @@ def stale(bench: Bench, command: str) -> None:
     old.thaw()
     old.tell(command)
     old.line('done')
-    third = Inbox(queue.channel, queue)
+    third = bench.inbox(queue.channel, queue)
     third.linger(1.5 * LEASE)
     equal(third.bodies, [], f"given to a third after the old holder's {command}")
     new.kill()
@@ -75,7 +75,7 @@ class Leases(Scenarios):
         child = holder(bench, queue)
         child.freeze()
         start = time.monotonic()
-        inbox = Inbox(queue.channel, queue)
+        inbox = bench.inbox(queue.channel, queue)
         inbox.wait(1, LEASE + SOON)
         took = time.monotonic() - start
         check(took > 0.4 * LEASE, f'it came back after {took:.1f} s of a lease of {LEASE} s')
@@ -143,7 +143,7 @@ class Leases(Scenarios):
         child = holder(bench, queue, prefetch=2)
         child.line('took')
         child.kill()
-        inbox = Inbox(queue.channel, queue, prefetch_count=2)
+        inbox = bench.inbox(queue.channel, queue, prefetch_count=2)
         inbox.linger(LEASE + SOON)
         bodies = inbox.bodies
         check(set(bodies) <= {2, 3} or bodies == sorted(bodies), f'delivered: {bodies}')

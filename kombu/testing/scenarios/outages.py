@@ -10,7 +10,7 @@ from typing import Any
 
 from kombu.exceptions import KombuError
 
-from ..bench import Bench, Inbox, collect, drain
+from ..bench import Bench, drain
 from ..checks import Broken, check, equal, together
 from ..scenario import Scenarios, scenario
 from .faults import DEADLINE, RETRY, usable
@@ -70,7 +70,7 @@ def consume_through(
     while not wanted <= seen and time.monotonic() < end:
         try:
             connection.ensure_connection(timeout=DEADLINE, **PATIENT)
-            inbox = Inbox(connection.channel(), queue, settle=True, prefetch_count=10)
+            inbox = bench.inbox(connection.channel(), queue, settle=True, prefetch_count=10)
             try:
                 drain([inbox.channel], lambda: wanted <= {*seen, *inbox.bodies}, 1.0)  # noqa: B023
             finally:
@@ -170,7 +170,7 @@ class Outages(Scenarios):
         """A consumer blocked in drain_events learns at once that its connection was cut"""
         url, proxy = bench.proxy()
         connection = bench.impatient(url)
-        Inbox(connection.channel(), bench.queue(connection.channel()))
+        bench.inbox(connection.channel(), bench.queue(connection.channel()))
         bench.later(0.3, proxy.cut)
         start = time.monotonic()
         result = bench.ends(
@@ -186,7 +186,7 @@ class Outages(Scenarios):
         sends the beats"""
         url, proxy = bench.proxy()
         connection = bench.impatient(url, heartbeat=1)
-        Inbox(connection.channel(), bench.queue(connection.channel()))
+        bench.inbox(connection.channel(), bench.queue(connection.channel()))
         proxy.stall()
         start = time.monotonic()
 
@@ -207,7 +207,7 @@ class Outages(Scenarios):
         url, proxy = bench.proxy()
         connection = bench.impatient(url)
         channel = connection.channel()
-        Inbox(channel, bench.queue(channel))
+        bench.inbox(channel, bench.queue(channel))
         proxy.stall()
         result = bench.ends(DEADLINE, connection.release, 'release')
         equal(result, None, 'release')
@@ -221,7 +221,8 @@ class Outages(Scenarios):
         channel = connection.channel()
         queue = bench.queue(channel)
         bench.publish(queue, *range(5), 'x' * 3000)
-        equal(collect(connection, queue.name, 6, 30), [*range(5), 'x' * 3000], 'messages')
+        inbox = bench.inbox(channel, queue, settle=True)
+        equal(inbox.wait(6, 30), [*range(5), 'x' * 3000], 'messages')
 
     @scenario('fault', needs={'proxy'}, seconds=30)
     def test_fault_refused(self, bench: Bench) -> None:
@@ -274,7 +275,7 @@ class Outages(Scenarios):
         queue = bench.queue(bench.channel())
         publisher, consumer = bench.impatient(), bench.impatient()
         confirmed = publish_through(bench, publisher, queue.name, range(100))
-        inbox = Inbox(consumer.channel(), queue(consumer.channel()), settle=True)
+        inbox = bench.inbox(consumer.channel(), queue(consumer.channel()), settle=True)
         inbox.wait(100)
         with ExitStack() as down:
             bench.hook('kill')()

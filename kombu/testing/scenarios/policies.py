@@ -7,7 +7,7 @@ from typing import Any
 
 from amqp.exceptions import MessageNacked
 
-from ..bench import Bench, Inbox
+from ..bench import Bench
 from ..checks import check, equal, raises
 from ..scenario import Scenarios, scenario
 
@@ -60,7 +60,7 @@ class Policies(Scenarios):
         bench.publish(queue, 'short', expiration=age)
         bench.publish(queue, 'stays')
         bench.sleep(2 * age)
-        equal(Inbox(channel, queue, settle=True).wait(1), ['stays'], 'delivered')
+        equal(bench.inbox(channel, queue, settle=True).wait(1), ['stays'], 'delivered')
 
     @scenario('queue', requires={'queue_ttl'})
     def test_queue_queue_ttl(self, bench: Bench) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from kombu.entity import Exchange, Queue
 
-from ..bench import Bench, Inbox
+from ..bench import Bench
 from ..checks import check, equal, eventually, raises
 from ..scenario import Scenarios, scenario
 
@@ -80,7 +80,7 @@ class Queues(Scenarios):
             return int(declared[2])
 
         equal(consumers(), 0, 'consumers of a new queue')
-        inbox, _ = Inbox(channel, queue), Inbox(channel, queue)
+        inbox, _ = bench.inbox(channel, queue), bench.inbox(channel, queue)
         equal(consumers(), 2, 'consumers')
         inbox.consumer.cancel()
         equal(consumers(), 1, 'consumers after one was cancelled')
@@ -109,7 +109,7 @@ class Queues(Scenarios):
         bench.publish(queue, 1)
         bench.sleep(bench.target.settle)
         check(bench.exists(queue), 'it went before there was a consumer')
-        inbox, other = Inbox(channel, queue), Inbox(connection.channel(), queue)
+        inbox, other = bench.inbox(channel, queue), bench.inbox(connection.channel(), queue)
         inbox.consumer.cancel()
         check(bench.exists(queue), 'it went with the first of two consumers')
         other.channel.close()
@@ -152,7 +152,7 @@ class Queues(Scenarios):
         channel = connection.channel()
         age = 5 * bench.target.tick
         used, unused = (bench.queue(channel, expires=age) for _ in range(2))
-        inbox = Inbox(channel, used)
+        inbox = bench.inbox(channel, used)
         bench.sleep(2 * age)
         inbox.linger(0)
         eventually(lambda: not bench.exists(unused), what='the unused queue gone')
@@ -214,7 +214,7 @@ class Queues(Scenarios):
         """Deleting a queue if_unused is refused while it has consumers"""
         connection = bench.connect()
         queue = bench.queue(connection.channel())
-        inbox = Inbox(connection.channel(), queue)
+        inbox = bench.inbox(connection.channel(), queue)
         raises(
             connection.channel_errors,
             lambda: queue(connection.channel()).delete(if_unused=True),

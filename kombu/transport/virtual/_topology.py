@@ -114,6 +114,11 @@ class BrokerState:
 
     #: Held while the state is changed or walked; a real lock where threads share it.
     lock: AbstractContextManager[Any]
+    exchanges: dict[str, Any]
+    queues: dict[str, QueueEntry]
+    #: Arguments by binding; and the bindings of each queue.
+    bindings: dict[binding_key_t, Mapping[str, Any] | None]
+    queue_index: defaultdict[str, set[binding_key_t]]
 
     def __init__(
         self,
@@ -122,10 +127,10 @@ class BrokerState:
         lock: AbstractContextManager[Any] | None = None,
     ) -> None:
         self.lock = nullcontext() if lock is None else lock
-        self.exchanges: dict[str, Any] = {} if exchanges is None else dict(exchanges)
-        self.queues: dict[str, QueueEntry] = {}
-        self.bindings: dict[binding_key_t, Mapping[str, Any] | None] = {}
-        self.queue_index: defaultdict[str, set[binding_key_t]] = defaultdict(set)
+        self.exchanges = {} if exchanges is None else dict(exchanges)
+        self.queues = {}
+        self.bindings = {}
+        self.queue_index = defaultdict(set)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -96,7 +96,7 @@ class Transport(base.Transport):
         super().__init__(client, **kwargs)
         self.state = self._new_state()
         self.channels = []
-        self.cycle = self.Cycle(self._drain_channel, self.channels, Empty)
+        self.cycle = self._new_cycle(self.channels)
         #: Queue to what is called with its messages.
         self._callbacks: dict[str, Any] = {}
         #: For each thread that consumes, the channels it consumes on; and the one there is, if so.
@@ -120,14 +120,19 @@ class Transport(base.Transport):
             given = {name: given[name] for name in self.options if name in given}
         return read_options(self.driver_type, given, self.options)
 
+    def _new_cycle(self, channels: list[Any]) -> Any:
+        return self.Cycle(self._drain_channel, channels, Empty)
+
     def _new_state(self) -> BrokerState:
         return BrokerState(lock=RLock())
 
     # -- connections and channels ----------------------------------------------------------------
 
     def establish_connection(self) -> Transport:
-        # The first channel tells whether the store can be reached.
         self._connected = True
+        if self.cycle is None:
+            self.cycle = self._new_cycle(self.channels)
+        # The first channel tells whether the store can be reached.
         self._avail_channels.append(self.create_channel(self))
         return self
 
@@ -138,8 +143,7 @@ class Transport(base.Transport):
         self.channels.append(channel)
         return channel
 
-    def close_channel(self, connection: Any) -> None:
-        channel = connection
+    def close_channel(self, channel: Any) -> None:
         if not channel.closed:
             channel.close()
             return
@@ -162,6 +166,8 @@ class Transport(base.Transport):
         self._connected = False
         self._callbacks.clear()
         self._cancelled.clear()
+        # It refers to the transport, which need not wait for the collector to be freed.
+        self.cycle = None
         self._wake()
 
     def verify_connection(self, connection: Any) -> bool:
@@ -208,7 +214,7 @@ class Transport(base.Transport):
             if any(consumer.thread == thread for consumer in channel._consumers.values())
         ]
         if channels:
-            self._cycles[thread] = self.Cycle(self._drain_channel, channels, Empty)
+            self._cycles[thread] = self._new_cycle(channels)
         else:
             self._cycles.pop(thread, None)
         self._only_cycle = next(iter(self._cycles.values())) if len(self._cycles) == 1 else None
