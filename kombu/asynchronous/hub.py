@@ -269,9 +269,11 @@ class Hub(Descriptors):
 
     def reset(self) -> None:
         """Do as `close` does, and start over with a new poller, as the current hub if it was."""
-        self._shut()
+        stopping = self._shut()
         if self._poller is None:
             self._make_poller()
+        if stopping:
+            self.stop()
 
     def close(self, *args: Any) -> None:
         """Forget the descriptors, call the `on_close` callbacks and what `call_soon` queued.
@@ -287,21 +289,27 @@ class Hub(Descriptors):
             set_event_loop(None)
         self._shut()
 
-    def _shut(self) -> None:
+    def _shut(self) -> bool:
+        """Do what `close` and `reset` have in common; return whether a callback asked to stop."""
         self._close()
+        stopping = False
+        for callback, args in self._last_calls():
+            try:
+                callback(*args)
+            except Stop:
+                stopping = True
+            except Exception as exc:
+                self.on_callback_error(callback, exc)
+        return stopping
+
+    def _last_calls(self) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         for callback in list(self.on_close or ()):
-            self._call_to_the_end(callback, self)
+            yield callback, (self,)
         ready = self._ready
         due = len(ready)
         while due and ready:
             due -= 1
-            self._call_to_the_end(ready.pop())
-
-    def _call_to_the_end(self, callback: Any, *args: Any) -> None:
-        try:
-            callback(*args)
-        except Exception as exc:
-            self.on_callback_error(callback, exc)
+            yield ready.pop(), ()
 
     def _close(self) -> None:
         """Forget the descriptors and drop the poller."""

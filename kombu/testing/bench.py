@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -23,6 +24,13 @@ from .target import Target
 __all__ = ('Bench', 'Inbox', 'collect', 'unique')
 
 _numbers = itertools.count(1)
+
+#: Hooks that may start a server.
+SERVER_HOOKS = frozenset({'kill', 'restart', 'freeze', 'thaw'})
+
+# A server may be tied to the thread that started it (PR_SET_PDEATHSIG), and must outlive the
+# scenario that restarts it, whose thread ends.
+_servers = ThreadPoolExecutor(1, thread_name_prefix='kombu.testing servers')
 
 
 def unique(label: str = 'q') -> str:
@@ -221,6 +229,8 @@ class Bench:
         found = getattr(self.target, name)
         if found is None:
             raise Broken(f'the scenario must say that it needs {name}')
+        if name in SERVER_HOOKS:
+            return lambda: _servers.submit(found).result()
         return found
 
     def finally_(self, fun: Callable[[], Any]) -> None:

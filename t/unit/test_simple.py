@@ -104,9 +104,12 @@ class TestClosing:
         assert [simple.get(timeout=1).payload for _ in range(2)] == [1, 2]
 
     def test_own_error_wins(self, connection: Connection) -> None:
+        def break_off() -> None:
+            raise OSError('gone')
+
         def fail() -> None:
             with SimpleQueue(connection, 'simple-x') as simple:
-                simple.consumer.cancel = fail  # type: ignore[method-assign]
+                simple.consumer.cancel = break_off  # type: ignore[method-assign]
                 raise ValueError('mine')
 
         with pytest.raises(ValueError, match='mine'):

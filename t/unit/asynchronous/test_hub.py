@@ -421,10 +421,10 @@ class TestClosing:
     def test_callbacks(self, hub: Hub, how: str) -> None:
         got: list[Any] = []
         assert hub.on_close is not None
-        hub.on_close.add(got.append)
+        hub.on_close.add(lambda closed: (got.append(closed), hub.call_soon(got.append, 'last')))
         hub.call_soon(got.append, 'queued')
         getattr(hub, how)()
-        assert got == [hub, 'queued']
+        assert got == [hub, 'queued', 'last']
 
     def test_errors_do_not_stop_it(self, hub: Hub, poller: Any) -> None:
         reported: list[Any] = []
@@ -466,6 +466,15 @@ class TestClosing:
         assert list(live.readers) == [pair[0].fileno()]
         pair[1].send(b'x')
         assert (pair[0].fileno(), READ) in poller.poll(1)
+
+    def test_when_asked_to_stop(self, hub: Hub) -> None:
+        """Guards closing: a stop that nobody heeded yet does not come out of it."""
+        got: list[int] = []
+        hub.stop()
+        hub.call_soon(got.append, 1)
+        hub.close()
+        assert got == [1]
+        assert not hub._ready
 
     def test_takes_anything(self, hub: Hub) -> None:
         hub.close(1, 2)

@@ -386,6 +386,11 @@ class TestRunning:
         live.run_forever()
         assert got == [1]
 
+    def test_reset_does_not_forget_to_stop(self, live: Hub) -> None:
+        live.call_soon(live.reset)
+        live.stop()
+        live.run_forever()
+
     def test_loop(self, hub: Hub) -> None:
         loop = hub.loop
         assert hub.loop is loop
