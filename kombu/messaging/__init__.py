@@ -7,6 +7,7 @@ replace `dumps` in this module.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ class Producer:
         #: The batches that are open, by thread.
         self._batches: dict[int, ProducerBatch] = {}
         if exchange is None:
-            exchange = self.exchange
+            exchange = copy(self.exchange)
         self.exchange = Exchange(exchange) if isinstance(exchange, str) else exchange
         self.routing_key = routing_key or self.routing_key
         self.serializer = serializer or self.serializer
@@ -126,8 +127,8 @@ class Producer:
             retry: publish again after errors of the connection or its channel.
             retry_policy: how often, as for `kombu.Connection.ensure`: max_retries, interval_start,
                 interval_step, interval_max, errback, on_revive, retry_errors, callback, timeout.
-            declare: exchanges and queues to declare first, or one; unless they were over this
-                connection.
+            declare: what to declare first, unless that was done over this connection: an exchange
+                or a queue, or several.
             expiration: seconds, or a `timedelta`, after which it expires.
             timeout: seconds for everything, reconnecting included.
             confirm_timeout: seconds to wait for the broker's confirmation, where it confirms.
@@ -168,8 +169,8 @@ class Producer:
         if compression:
             body, how = compress(body, compression)
             headers = {**headers, 'compression': how} if headers else {'compression': how}
-        if isinstance(declare, MaybeChannelBound):
-            declare = (declare,)
+        if declare is not None:
+            declare = (declare,) if isinstance(declare, MaybeChannelBound) else tuple(declare)
         if self.auto_declare and own.name:
             declare = (own,) if declare is None else (*declare, own)
         # By position, in this order: tracers read the arguments of `_publish`.

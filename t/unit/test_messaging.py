@@ -358,6 +358,14 @@ class TestRetry:
         assert [call.connection for call in published] == [1, 1, 2]
         assert self.broker.count('exchange_declare') == 2, 'declared anew on a new connection'
 
+    def test_entities_from_a_generator_are_declared_again(self) -> None:
+        producer = Producer(self.connection)
+        producer.publish(1)
+        self.broker.cut()
+        entities = (entity for entity in [Queue('q')])
+        producer.publish(1, declare=entities, retry=True, retry_policy=NO_WAIT)
+        assert [call.connection for call in self.broker.named('queue_declare')] == [1, 2]
+
     def test_ends(self) -> None:
         producer = Producer(self.connection)
         self.broker.fail('basic_publish', times=None)
@@ -480,6 +488,10 @@ class TestProducer:
         exchange = Exchange('e')
         Producer(channel, exchange)
         assert not exchange.is_bound
+
+    def test_default_exchange_belongs_to_the_producer(self) -> None:
+        Producer(None).exchange.name = 'mine'
+        assert Producer(None).exchange.name == ''
 
     def test_release(self, channel: FakeChannel) -> None:
         with Producer(channel) as producer:

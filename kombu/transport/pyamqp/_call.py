@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from struct import error as StructError
 from time import monotonic
 from typing import Any
 
@@ -13,6 +14,7 @@ from kombu.exceptions import ConcurrentUseError, TimeoutError
 
 from ._driver import dumps, ensure_promise, promise
 from ._reader import wake
+from ._tables import shortstr
 
 __all__ = ('DONE', 'Caller', 'Reply')
 
@@ -65,6 +67,19 @@ class Reply:
         wake(self)
 
 
+def _encoded(signature: Signature, format: str, values: Sequence[Any]) -> bytes:
+    """Encode arguments; say which one it is that does not fit."""
+    try:
+        arguments: bytes = dumps(format, values)
+    except StructError as exc:
+        method = METHOD_NAME_MAP[signature]
+        for kind, value in zip(format, values, strict=False):
+            if kind == 's':
+                shortstr(value, f'{method}: a name')
+        raise ValueError(f'{method}: a number is out of range in {values!r}: {exc}') from exc
+    return arguments
+
+
 class Caller:
     """Sends methods; takes the place of the sending half of
     `amqp.abstract_channel.AbstractChannel`.
@@ -99,7 +114,7 @@ class Caller:
             TimeoutError: no answer came in time; the channel is given up then.
             ConcurrentUseError: another thread waits for an answer on this channel.
         """
-        arguments = dumps(format, args) if format else b''
+        arguments = _encoded(sig, format, args) if format else b''
         if wait is not None:
             reply = self._call(sig, arguments, wait if isinstance(wait, list) else [wait])
             return reply if returns_tuple else (reply[0] if reply else None)

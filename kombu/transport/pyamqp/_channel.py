@@ -38,6 +38,11 @@ def _shortstr(payload: bytes, at: int) -> tuple[str, int]:
     return payload[at + 1 : end].decode('utf-8', 'surrogatepass'), end
 
 
+def _compressed(message: Content) -> bool:
+    headers = message.properties.get('application_headers')
+    return bool(headers) and 'compression' in headers
+
+
 def _closed() -> BaseException:
     return RecoverableConnectionError('the channel was closed')
 
@@ -234,8 +239,7 @@ class Channel(Publisher, AMQPChannel, base.StdChannel):  # type: ignore[misc]  #
         elif signature in _FILED:
             _FILED[signature](self, method)
         else:
-            content = None if method.header is None else self._message(method)
-            self.dispatch_method(signature, method.payload, content)
+            self.dispatch_method(signature, method.payload, None)
 
     def _post(self, method: Method) -> None:
         """Leave a method to the thread of the channel."""
@@ -244,9 +248,9 @@ class Channel(Publisher, AMQPChannel, base.StdChannel):  # type: ignore[misc]  #
     def _message(self, method: Method) -> Content:
         message = Content.received(method.header or b'', method.body)
         message.channel = self
-        if self.auto_decode:
+        if self.auto_decode and message.body:
             encoding = message.properties.get('content_encoding')
-            if encoding is not None and encoding != 'binary':
+            if encoding is not None and encoding != 'binary' and not _compressed(message):
                 try:
                     message.body = message.body.decode(encoding)
                 except (LookupError, ValueError):
@@ -272,6 +276,12 @@ class Channel(Publisher, AMQPChannel, base.StdChannel):  # type: ignore[misc]  #
         if not self.is_closing and not self._end_waits(error):
             self._trouble = error
             self._post(method)
+
+    def _file_got(self, method: Method) -> None:
+        reply = self._pending.pop(method.signature, None)
+        if reply is not None:
+            arguments = loads('Lbssl', method.payload, 4)[0]
+            reply(method.signature, *arguments, self._message(method))
 
     def _file_recovered(self, method: Method) -> None:
         # The deliveries that nobody has seen yet are among those that come again.
@@ -464,6 +474,7 @@ _FILED: dict[Signature, Callable[[Channel, Method], None]] = {
     spec.Basic.Nack: Channel._file_confirm,
     spec.Basic.Return: Channel._file_return,
     spec.Basic.Cancel: Channel._post,
+    spec.Basic.GetOk: Channel._file_got,
     spec.Basic.RecoverOk: Channel._file_recovered,
     spec.Channel.Close: Channel._file_close,
 }

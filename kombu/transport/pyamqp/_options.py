@@ -12,12 +12,9 @@ __all__ = ('OPTIONS',)
 
 def _count(value: Any) -> int | None:
     """Take a number of things, or None."""
-    if value is None:
-        return None
-    number = int(value)
-    if number < 1:
+    if value is not None and int(value) < 1:
         raise ValueError('must be positive')
-    return number
+    return None if value is None else int(value)
 
 
 def _callable(value: Any) -> Any:
