@@ -165,9 +165,16 @@ class Consumer:
         """
         no_ack = self.no_ack if no_ack is None else no_ack
         starting = [(queue, no_ack) for queue in self.queues if queue.name not in self._active]
-        if starting and self.prefetch_count:
-            self.qos(prefetch_count=self.prefetch_count)
+        if starting:
+            self._set_credit()
         self._start(starting)
+
+    def _set_credit(self) -> None:
+        """Ask for the credit last asked for: the channel may have had another consumer's since."""
+        if self._credit is not None:
+            self.qos(*self._credit)
+        elif self.prefetch_count:
+            self.qos(prefetch_count=self.prefetch_count)
 
     def _start(self, starting: list[tuple[Queue, bool | None]]) -> None:
         last = len(starting) - 1
@@ -296,8 +303,8 @@ class Consumer:
             if name in active:
                 starting.append((mine, active[name][1]))
         self._queues = queues
-        if starting and self._credit is not None:
-            self.qos(*self._credit)
+        if starting:
+            self._set_credit()
         self._start(starting)
 
     def flow(self, active: bool) -> None:

@@ -239,16 +239,34 @@ class _poll:
         except (KeyError, ValueError):
             pass
 
-    def poll(self, timeout: float | None) -> Events:
+    def poll(
+        self,
+        timeout: float | None,
+        round: Any = math.ceil,
+        POLLIN: int = POLLIN,
+        POLLOUT: int = POLLOUT,
+        POLLERR: int = ERR,
+        READ: int = READ,
+        WRITE: int = WRITE,
+        ERR: int = ERR,
+        Integral: type[int] = int,
+    ) -> Events:
+        # The constants are parameters, as in kombu 5.x, so that the loop finds them without looking
+        # outside of the function.
         self._check()
         # Rounded up: waking before a timer is due would make the last millisecond a busy loop.
-        found: Events = self._poller.poll(None if timeout is None else math.ceil(timeout * 1000))
+        found = self._poller.poll(None if timeout is None else round(timeout * 1000))
         events = []
         for fd, mask in found:
             if mask & POLLNVAL:
                 self.unregister(fd)
-            else:
-                events.append((fd, mask))
+                continue
+            flags = READ if mask & POLLIN else 0
+            if mask & POLLOUT:
+                flags |= WRITE
+            if mask & POLLERR:
+                flags |= ERR
+            events.append((fd if isinstance(fd, Integral) else fileno(fd), flags))
         return events
 
     def close(self) -> None:

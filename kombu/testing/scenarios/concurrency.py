@@ -155,11 +155,9 @@ class Concurrency(Scenarios):
         equal(set(inbox.bodies), expected, 'messages')
         equal(len(inbox.bodies), len(expected), 'each once')
 
-    @scenario('concurrency', needs={'fork'}, seconds=50)
+    @scenario('concurrency', needs={'fork', 'processes'}, seconds=50)
     def test_concurrency_fork_many(self, bench: Bench) -> None:
         """Forked children that publish through inherited connection and producer lose nothing"""
-        if not bench.target.has('processes'):
-            return
         connection = bench.confirming()
         producer = connection.Producer(auto_declare=False)
         queue = bench.queue(connection.channel())

@@ -14,6 +14,7 @@ from amqp.protocol import queue_declare_ok_t
 from kombu.exceptions import ChannelError
 from kombu.log import get_logger
 from kombu.transport import base
+from kombu.utils.arguments import warn_unknown
 
 from ._call import DONE, Signature
 from ._driver import AMQPChannel, dumps, error_for_code, loads
@@ -21,6 +22,7 @@ from ._frames import Content, Method, content_frames, method_frame
 from ._inbox import Event
 from ._message import Message
 from ._publisher import Publisher
+from ._tables import PROPERTY_NAMES
 
 __all__ = ('Channel',)
 
@@ -39,8 +41,14 @@ def _shortstr(payload: bytes, at: int) -> tuple[str, int]:
 
 
 def _compressed(message: Content) -> bool:
-    headers = message.properties.get('application_headers')
+    headers: Any = message.properties.get('application_headers')
     return bool(headers) and 'compression' in headers
+
+
+def _without_line_breaks(name: Any, what: str) -> None:
+    """Refuse a name that RabbitMQ would declare without its line breaks, as a different one."""
+    if name and ('\n' in name or '\r' in name):
+        raise ValueError(f'the name of {what} must not contain line breaks: {name!r}')
 
 
 def _closed() -> BaseException:
@@ -98,7 +106,12 @@ class Channel(Publisher, AMQPChannel, base.StdChannel):  # type: ignore[misc]  #
         properties: Mapping[str, Any] | None = None,
         _Message: Any = Content,
     ) -> Any:
-        """Make the message that `basic_publish` takes."""
+        """Make the message that `basic_publish` takes.
+
+        A property that AMQP has no word for does not reach the consumer, and warns.
+        """
+        if properties and not PROPERTY_NAMES.issuperset(properties):
+            warn_unknown('basic_publish', set(properties) - PROPERTY_NAMES, PROPERTY_NAMES)
         return _Message(
             body,
             priority=priority,
@@ -359,6 +372,11 @@ class Channel(Publisher, AMQPChannel, base.StdChannel):  # type: ignore[misc]  #
 
     # -- methods of AMQP that differ from py-amqp's
 
+    def exchange_declare(self, exchange: str, *args: Any, **kwargs: Any) -> Any:
+        """Declare an exchange."""
+        _without_line_breaks(exchange, 'an exchange')
+        return super().exchange_declare(exchange, *args, **kwargs)
+
     def queue_declare(
         self,
         queue: str = '',
@@ -371,6 +389,7 @@ class Channel(Publisher, AMQPChannel, base.StdChannel):  # type: ignore[misc]  #
         argsig: str = 'BsbbbbbF',
     ) -> Any:
         """Declare a queue; return its name and the numbers of its messages and consumers."""
+        _without_line_breaks(queue, 'a queue')
         found = self.send_method(
             spec.Queue.Declare,
             argsig,

@@ -12,9 +12,11 @@ __all__ = ('OPTIONS',)
 
 def _count(value: Any) -> int | None:
     """Take a number of things, or None."""
-    if value is not None and int(value) < 1:
+    if value is None:
+        return None
+    if (number := int(value)) < 1:
         raise ValueError('must be positive')
-    return None if value is None else int(value)
+    return number
 
 
 def _callable(value: Any) -> Any:

@@ -19,6 +19,7 @@ from typing import Any
 from amqp.exceptions import FrameSyntaxError
 
 __all__ = (
+    'PROPERTY_NAMES',
     'decode_properties',
     'decode_table',
     'encode_properties',
@@ -302,6 +303,9 @@ _PROPERTIES: tuple[tuple[int, str, Callable[[Any], bytes], Callable[..., tuple[A
     (0x0008, 'app_id', shortstr, _decode_shortstr),
     (0x0004, 'cluster_id', shortstr, _decode_shortstr),
 )
+
+
+PROPERTY_NAMES = frozenset(name for _, name, _, _ in _PROPERTIES)
 
 
 def encode_properties(properties: Mapping[str, Any]) -> bytes:

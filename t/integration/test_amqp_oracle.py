@@ -1,0 +1,611 @@
+"""The reference broker against RabbitMQ: the same program runs on both, and everything a client can see is compared.
+
+Programs are lists of operations, made by Hypothesis.  After each the two must agree on its outcome (or the code of its error), on
+how many messages and consumers every queue has, and on what was delivered and returned; at the end on the content of the queues.
+
+Conventions that make them comparable:
+
+* An error closes the channel (or, if it is a connection error, the connection), as AMQP 0-9-1 asks for; over memory we close it
+  ourselves.
+* RabbitMQ dead-letters and delivers in its own time, so each step waits for it to come to where the reference already is.
+* A queue has at most one consumer that takes messages: which of several gets one is nowhere promised.
+* Times are left out; so is `x-delivery-count`, which RabbitMQ counts in quorum queues only.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import amqp
+import pytest
+from amqp.exceptions import AMQPError, ConsumerCancelled, MessageNacked
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kombu.testing.memory import MemoryBroker
+from t.brokers.rabbitmq import Broker
+
+#: Seconds that RabbitMQ has to come to where the reference is.
+PATIENCE = 2.0
+
+#: Reply codes after which the connection is gone (AMQP 0-9-1 section 1.2).
+CONNECTION_ERRORS = frozenset({320, 402, 501, 502, 503, 504, 505, 530, 540, 541})
+
+QUEUES = ('q0', 'q1', 'q2', 'dead')
+EXCHANGES = ('e0', 'e1', 'e2')
+
+#: Channels: two on one connection, the second for consumers; one on another.
+CHANNELS = (0, 1, 2)
+CONNECTION_OF = {0: 'A', 1: 'A', 2: 'B', 'watch': 'A'}
+
+OK = 'ok'
+
+
+class Side:
+    """One of the two brokers, in the words of AMQP channel methods."""
+
+    def __init__(self) -> None:
+        self.connections: dict[str, Any] = {}
+        self.channels: dict[Any, Any] = {}
+        #: Deliveries by queue: (body, redelivered).
+        self.delivered: dict[str, list[Any]] = {}
+        #: What each channel holds: (queue, body, delivery tag).
+        self.held: dict[Any, list[Any]] = {at: [] for at in CHANNELS}
+        self.returned: list[Any] = []
+        self.published = 0
+        self.consumers: dict[str, tuple[Any, str]] = {}
+
+    # What the two do differently.
+
+    def connect(self) -> Any:
+        raise NotImplementedError
+
+    def is_open(self, connection: Any) -> bool:
+        return bool(connection.connected)
+
+    def message(self, channel: Any, body: str, headers: Any, properties: Any) -> Any:
+        raise NotImplementedError
+
+    def settled(self, channel: Any) -> None:
+        """Wait until the broker has seen what was sent without waiting for an answer."""
+
+    def pump(self) -> None:
+        """Let what was delivered reach the callbacks."""
+
+    # Channels.
+
+    def channel(self, at: Any) -> Any:
+        channel = self.channels.get(at)
+        if channel is None or not channel.is_open:
+            name = CONNECTION_OF[at]
+            connection = self.connections.get(name)
+            if connection is None or not self.is_open(connection):
+                self.connections[name] = connection = self.connect()
+            self.channels[at] = channel = connection.channel()
+            channel.events['basic_return'].add(self.on_return)
+        return channel
+
+    def forget(self, at: Any) -> None:
+        """Close a channel, and forget what it held and consumed."""
+        channel = self.channels.pop(at, None)
+        if channel is not None:
+            with suppress(*FAILURES):
+                channel.close()
+        self.held[at] = []
+        self.consumers = {q: (where, t) for q, (where, t) in self.consumers.items() if where != at}
+
+    def fail(self, at: Any, code: int) -> None:
+        """Do what an error does to a channel."""
+        if code not in CONNECTION_ERRORS:
+            self.forget(at)
+            return
+        name = CONNECTION_OF[at]
+        for other in [at for at in self.channels if CONNECTION_OF[at] == name]:
+            self.forget(other)
+        connection = self.connections.pop(name, None)
+        if connection is not None:
+            with suppress(*FAILURES):
+                connection.close()
+
+    def close(self) -> None:
+        for at in list(self.channels):
+            self.forget(at)
+        for connection in self.connections.values():
+            with suppress(*FAILURES):
+                connection.close()
+
+    def attempt(self, at: Any, fun: Callable[[Any], Any]) -> Any:
+        """Return what `fun(channel)` returns, or the code of its error after dealing with that."""
+        try:
+            return fun(self.channel(at))
+        except MessageNacked:
+            return 'nacked'
+        except ConsumerCancelled:
+            return OK
+        except AMQPError as exc:
+            self.fail(at, exc.reply_code)
+            return exc.reply_code
+
+    # Operations: each returns what the two must agree on.
+
+    def exchange(self, at: Any, name: str, **options: Any) -> Any:
+        return self.attempt(at, lambda c: c.exchange_declare(name, **options) and OK or OK)
+
+    def queue(self, at: Any, name: str, **options: Any) -> Any:
+        return self.attempt(at, lambda c: c.queue_declare(name, **options).queue)
+
+    def call(self, at: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method whose result says no more than that it worked, or a number."""
+
+        def fun(channel: Any) -> Any:
+            result = getattr(channel, method)(*args, **kwargs)
+            self.settled(channel)
+            return result if isinstance(result, int) else OK
+
+        return self.attempt(at, fun)
+
+    def publish(
+        self,
+        at: Any,
+        size: int,
+        exchange: str,
+        routing_key: str,
+        mandatory: bool = False,
+        headers: Any = None,
+        **properties: Any,
+    ) -> Any:
+        self.published += 1
+        body = f'm{self.published}-'.ljust(4 + size, 'x')
+
+        def fun(channel: Any) -> Any:
+            message = self.message(channel, body, dict(headers or {}), properties)
+            channel.basic_publish(
+                message, exchange=exchange, routing_key=routing_key, mandatory=mandatory
+            )
+            return OK
+
+        return self.attempt(at, fun)
+
+    def get(self, at: Any, queue: str, no_ack: bool) -> Any:
+        def fun(channel: Any) -> Any:
+            message = channel.basic_get(queue, no_ack=no_ack)
+            if message is None:
+                return None
+            if not no_ack:
+                self.held[at].append((queue, text(message.body), message.delivery_tag))
+            return seen(message)
+
+        return self.attempt(at, fun)
+
+    def consume(self, at: Any, queue: str, prefetch: int) -> Any:
+        tag = f'{at}-{queue}'
+
+        def on_message(message: Any) -> None:
+            self.delivered.setdefault(queue, []).append(seen(message))
+            self.held[at].append((queue, text(message.body), message.delivery_tag))
+
+        def fun(channel: Any) -> Any:
+            channel.basic_qos(0, prefetch, False)
+            channel.basic_consume(
+                queue, consumer_tag=tag, callback=on_message, on_cancel=lambda tag: None
+            )
+            self.consumers[queue] = at, tag
+            return OK
+
+        return self.attempt(at, fun)
+
+    def cancel(self, queue: str) -> Any:
+        at, tag = self.consumers.pop(queue)
+        return self.call(at, 'basic_cancel', tag)
+
+    def settle(self, at: Any, which: int, verb: str) -> Any:
+        """Settle one of the deliveries a channel holds."""
+        held = sorted(self.held[at])
+        if not held:
+            return None
+        delivery = held[which % len(held)]
+        if verb == 'ack-multiple':
+            self.held[at] = [d for d in self.held[at] if d[2] > delivery[2]]
+            return self.call(at, 'basic_ack', delivery[2], multiple=True)
+        self.held[at].remove(delivery)
+        if verb == 'ack':
+            return self.call(at, 'basic_ack', delivery[2])
+        return self.call(at, 'basic_reject', delivery[2], requeue=verb == 'requeue')
+
+    def settle_all(self, at: Any, verb: str) -> Any:
+        self.held[at] = []
+        if verb == 'recover':
+            return self.call(at, 'basic_recover', requeue=True)
+        return self.call(at, 'basic_ack', 0, multiple=True)
+
+    def delete(self, at: Any, queue: str, **options: Any) -> Any:
+        result = self.call(at, 'queue_delete', queue, **options)
+        if result == OK or (isinstance(result, int) and result < 300):
+            self.consumers.pop(queue, None)
+        return result
+
+    def on_return(self, error: Any, exchange: str, routing_key: str, message: Any) -> None:
+        self.returned.append((error.reply_code, exchange, routing_key, text(message.body)))
+
+    # Looking.
+
+    def count(self, queue: str) -> Any:
+        """Return how many messages and consumers a queue has, or the error."""
+        return self.attempt(
+            'watch', lambda c: tuple(c.queue_declare(queue, passive=True, auto_delete=False))[1:]
+        )
+
+    def look(self, queues: list[str]) -> Any:
+        self.pump()
+        return (
+            {queue: self.count(queue) for queue in queues},
+            {queue: list(got) for queue, got in self.delivered.items() if got},
+        )
+
+
+class Memory(Side):
+    """The reference broker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broker = MemoryBroker()
+
+    def connect(self) -> Any:
+        connection = self.broker.connection()
+        connection.connect()
+        return connection
+
+    def message(self, channel: Any, body: str, headers: Any, properties: Any) -> Any:
+        return channel.prepare_message(body, headers=headers, properties=properties)
+
+    def pump(self) -> None:
+        for connection in self.connections.values():
+            with suppress(TimeoutError, ConsumerCancelled):
+                while self.is_open(connection):
+                    connection.drain_events(timeout=0)
+
+    def queues(self) -> list[str]:
+        self.pump()
+        return sorted(self.broker.queues())
+
+    def close(self) -> None:
+        super().close()
+        self.broker.close()
+
+
+class RabbitMQ(Side):
+    """The real one.
+
+    Connections are kept from one program to the next.
+    """
+
+    def __init__(self, url: str, kept: dict[str, Any]) -> None:
+        super().__init__()
+        self.url = urlsplit(url)
+        self.kept = kept
+        self.connections = kept
+
+    def connect(self) -> Any:
+        url = self.url
+        connection = amqp.Connection(
+            f'{url.hostname}:{url.port}',
+            url.username,
+            url.password,
+            virtual_host=url.path[1:],
+            confirm_publish=True,
+            read_timeout=10,
+        )
+        connection.connect()
+        return connection
+
+    def message(self, channel: Any, body: str, headers: Any, properties: Any) -> Any:
+        return amqp.Message(body, application_headers=headers, **properties)
+
+    def settled(self, channel: Any) -> None:
+        channel.exchange_declare('amq.direct', 'direct', passive=True, auto_delete=False)
+
+    def pump(self) -> None:
+        for connection in self.connections.values():
+            with suppress(TimeoutError, *FAILURES):
+                while connection.connected:
+                    connection.drain_events(timeout=0.0001)
+
+    def look_until(self, queues: list[str], expected: Any) -> Any:
+        """Look until it is as expected, or patience is over."""
+        end = time.monotonic() + PATIENCE
+        while (found := self.look(queues)) != expected and time.monotonic() < end:
+            time.sleep(0.002)
+        return found
+
+    def close(self) -> None:
+        for queue in QUEUES:
+            self.attempt('watch', lambda c, queue=queue: c.queue_delete(queue))
+        for exchange in EXCHANGES:
+            self.attempt('watch', lambda c, exchange=exchange: c.exchange_delete(exchange))
+        for at in list(self.channels):
+            self.forget(at)
+
+
+#: What breaking or using a broken channel raises besides AMQP errors.
+FAILURES = (AMQPError, OSError, AttributeError, TypeError)
+
+
+def text(body: Any) -> str:
+    return body.decode() if isinstance(body, bytes) else body
+
+
+def seen(message: Any) -> Any:
+    """Return what both brokers must agree on about a message."""
+    headers = dict(message.headers or {})
+    headers.pop('x-delivery-count', None)
+    if 'x-death' in headers:
+        headers['x-death'] = [
+            {key: value for key, value in death.items() if key != 'time'}
+            for death in headers['x-death']
+        ]
+    info = message.delivery_info
+    return {
+        'body': text(message.body),
+        'exchange': info['exchange'],
+        'routing_key': info['routing_key'],
+        'redelivered': bool(info.get('redelivered')),
+        'headers': headers,
+        'expiration': message.properties.get('expiration'),
+        'priority': message.properties.get('priority'),
+    }
+
+
+class Program:
+    """Runs operations on both and compares."""
+
+    def __init__(self, memory: Memory, rabbitmq: RabbitMQ) -> None:
+        self.memory = memory
+        self.rabbitmq = rabbitmq
+        self.log: list[str] = []
+
+    def step(self, operation: str, *args: Any, **kwargs: Any) -> None:
+        shown = ', '.join([*map(repr, args), *(f'{k}={v!r}' for k, v in kwargs.items())])
+        self.log.append(f'{operation}({shown})')
+        if operation == 'consume' and args[1] in self.memory.consumers:
+            return
+        if operation == 'cancel' and args[0] not in self.memory.consumers:
+            return
+        outcomes = [getattr(side, operation)(*args, **kwargs) for side in self.sides]
+        self.same('outcome', *outcomes)
+        queues = self.memory.queues()
+        expected = self.memory.look(queues)
+        self.same('queues and deliveries', expected, self.rabbitmq.look_until(queues, expected))
+        self.same('returned', *(side.returned for side in self.sides))
+        self.log[-1] += f' -> {outcomes[0]!r}'
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        return self.memory, self.rabbitmq
+
+    def finish(self) -> None:
+        """Close all channels, and compare what is left."""
+        self.log.append('at the end')
+        for side in self.sides:
+            for at in CHANNELS:
+                side.forget(at)
+        queues = self.memory.queues()
+        expected = self.memory.look(queues)
+        self.same('queues', expected, self.rabbitmq.look_until(queues, expected))
+        for queue in QUEUES:
+            self.same(queue, *(self.content(side, queue) for side in self.sides))
+
+    def content(self, side: Side, queue: str) -> Any:
+        messages: list[Any] = []
+        while isinstance(message := side.get('watch', queue, no_ack=True), dict):
+            messages.append(message)
+        return messages, message
+
+    def same(self, what: str, memory: Any, rabbitmq: Any) -> None:
+        if memory != rabbitmq:
+            lines = '\n  '.join(self.log)
+            pytest.fail(
+                f'{what} differ after\n  {lines}\nmemory:   {memory}\nRabbitMQ: {rabbitmq}',
+                pytrace=False,
+            )
+
+
+@pytest.fixture(scope='module')
+def kept() -> Iterator[dict[str, Any]]:
+    connections: dict[str, Any] = {}
+    yield connections
+    for connection in connections.values():
+        with suppress(*FAILURES):
+            connection.close()
+
+
+@pytest.fixture(scope='module')
+def vhost(rabbitmq: Broker) -> Iterator[str]:
+    url = rabbitmq.new_vhost()
+    yield url
+    rabbitmq.delete_vhost(url)
+
+
+@pytest.fixture
+def run(vhost: str, kept: dict[str, Any]) -> Callable[[list[Any]], None]:
+    """Run a program: a list of (operation, arguments, keyword arguments)."""
+
+    def run(steps: list[Any]) -> None:
+        program = Program(Memory(), RabbitMQ(vhost, kept))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')
+                for operation, args, kwargs in steps:
+                    program.step(operation, *args, **kwargs)
+                program.finish()
+        finally:
+            for side in program.sides:
+                side.close()
+
+    return run
+
+
+def op(operation: str, *args: Any, **kwargs: Any) -> Any:
+    return operation, args, kwargs
+
+
+# -- programs made up by Hypothesis --------------------------------------------------------------
+
+BOOLEANS = st.booleans()
+RARELY = st.sampled_from([False, False, False, True])
+AT = st.sampled_from(CHANNELS)
+QUEUE = st.sampled_from(QUEUES)
+EXCHANGE = st.sampled_from(EXCHANGES)
+ANY_EXCHANGE = st.sampled_from([*EXCHANGES, *EXCHANGES, 'amq.topic', 'amq.fanout'])
+WORDS = ['a', 'b', '']
+KEYS = st.one_of(
+    st.sampled_from([*QUEUES, 'a', 'a.b', '', '.', 'a..b']),
+    st.lists(st.sampled_from(WORDS), max_size=4).map('.'.join),
+)
+PATTERNS = st.one_of(
+    KEYS, st.lists(st.sampled_from([*WORDS, '*', '#']), max_size=4).map('.'.join)
+)
+VALUES = st.sampled_from([1, 2, '1', 'x', True, False])
+HEADERS = st.dictionaries(st.sampled_from(['h', 'g', 'x-h']), VALUES, max_size=2)
+CONDITIONS = st.builds(
+    lambda conditions, mode: conditions | mode,
+    st.dictionaries(st.sampled_from(['h', 'g', 'x-h']), st.one_of(VALUES, st.none()), max_size=2),
+    st.sampled_from(
+        [
+            {},
+            {'x-match': 'all'},
+            {'x-match': 'any'},
+            {'x-match': 'any-with-x'},
+            {'x-match': 'all-with-x'},
+            {'x-match': 'some'},
+        ]
+    ),
+)
+BINDING_ARGUMENTS = st.one_of(st.none(), st.none(), CONDITIONS)
+
+QUEUE_ARGUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        'x-max-length': st.sampled_from([1, 2, 3]),
+        'x-max-length-bytes': st.sampled_from([4, 9]),
+        'x-overflow': st.sampled_from(['drop-head', 'reject-publish', 'reject-publish-dlx']),
+        'x-max-priority': st.sampled_from([1, 3]),
+        'x-message-ttl': st.sampled_from([0, 3_600_000]),
+        'x-unknown': st.just(1),
+    },
+)
+DEAD_LETTERING = st.sampled_from(
+    [
+        {},
+        {'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'dead'},
+        {'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'dead'},
+        {'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'q0'},
+        {'x-dead-letter-exchange': 'e0'},
+        {'x-dead-letter-exchange': 'e1', 'x-dead-letter-routing-key': 'a.b'},
+        {'x-dead-letter-exchange': 'missing'},
+    ]
+)
+ALTERNATE = st.sampled_from([{}, {}, {'alternate-exchange': 'e0'}, {'alternate-exchange': 'e2'}])
+
+
+def operation(name: str, *args: Any, **kwargs: Any) -> Any:
+    return st.tuples(st.just(name), st.tuples(*args), st.fixed_dictionaries(kwargs))
+
+
+def queue_operation(name: Any) -> Any:
+    return operation(
+        'queue',
+        AT,
+        name,
+        auto_delete=RARELY,
+        arguments=st.builds(lambda *parts: parts[0] | parts[1], QUEUE_ARGUMENTS, DEAD_LETTERING),
+    )
+
+
+def exchange_operation(name: Any) -> Any:
+    return operation(
+        'exchange',
+        AT,
+        name,
+        type=st.sampled_from(['direct', 'topic', 'fanout', 'headers']),
+        durable=RARELY,
+        auto_delete=RARELY,
+        arguments=ALTERNATE,
+    )
+
+
+def bind_operation(method: str, destination: Any) -> Any:
+    return operation(
+        'call',
+        AT,
+        st.just(method),
+        destination,
+        ANY_EXCHANGE,
+        PATTERNS,
+        arguments=BINDING_ARGUMENTS,
+    )
+
+
+PUBLISH = operation(
+    'publish',
+    AT,
+    st.integers(0, 4),
+    st.sampled_from(['', '', *EXCHANGES, *EXCHANGES, 'amq.topic']),
+    KEYS,
+    mandatory=BOOLEANS,
+    headers=st.one_of(st.none(), HEADERS),
+    priority=st.integers(0, 4),
+)
+GET = operation('get', st.sampled_from([0, 2]), QUEUE, no_ack=RARELY)
+SETTLE = operation(
+    'settle',
+    AT,
+    st.integers(0, 5),
+    st.sampled_from(['ack', 'reject', 'reject', 'requeue', 'requeue']),
+)
+CONSUME = operation('consume', st.just(1), QUEUE, st.sampled_from([0, 1, 2]))
+OTHERS = st.one_of(
+    operation('settle', st.sampled_from([0, 2]), st.integers(0, 5), st.just('ack-multiple')),
+    operation('settle_all', AT, st.sampled_from(['recover', 'ack'])),
+    operation('cancel', QUEUE),
+    operation('forget', AT),
+    operation('call', AT, st.just('queue_unbind'), QUEUE, ANY_EXCHANGE, PATTERNS),
+    operation('call', AT, st.just('queue_purge'), QUEUE),
+    operation('call', AT, st.just('exchange_delete'), EXCHANGE, if_unused=BOOLEANS),
+    operation('delete', AT, QUEUE, if_unused=BOOLEANS, if_empty=BOOLEANS),
+    operation('exchange', AT, EXCHANGE, type=st.just('direct'), passive=st.just(True)),
+    bind_operation('queue_bind', QUEUE),
+    queue_operation(QUEUE),
+    exchange_operation(EXCHANGE),
+)
+
+TOPOLOGY = st.tuples(
+    *(exchange_operation(st.just(name)) for name in EXCHANGES),
+    *(queue_operation(st.just(name)) for name in QUEUES),
+)
+BINDINGS = st.tuples(
+    *[bind_operation('queue_bind', QUEUE)] * 6, *[bind_operation('exchange_bind', EXCHANGE)] * 2
+)
+TRAFFIC = st.lists(
+    st.one_of(PUBLISH, PUBLISH, PUBLISH, GET, GET, SETTLE, SETTLE, CONSUME, OTHERS),
+    min_size=15,
+    max_size=30,
+)
+
+
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(topology=TOPOLOGY, bindings=BINDINGS, traffic=TRAFFIC)
+def test_the_reference_broker_does_what_rabbitmq_does(
+    run: Callable[[list[Any]], None],
+    topology: list[Any],
+    bindings: list[Any],
+    traffic: list[Any],
+) -> None:
+    run([*topology, *bindings, *traffic])
