@@ -22,8 +22,8 @@ europe = Queue('example.orders.eu', orders, routing_key='order.eu.#', queue_argu
 elsewhere = Queue('example.orders.us', orders, routing_key='order.us.#', queue_arguments=LIMITS)
 dead = Queue('example.refused', refused)
 
-handled = []
-buried = []
+handled: list[int] = []
+buried: list[int] = []
 
 
 def handle(body: dict[str, Any], message: Any) -> None:

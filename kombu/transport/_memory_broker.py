@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import count
 from threading import Condition, RLock
-from time import time
+from time import monotonic, time
 from typing import Any, Protocol
 
 from kombu.transport.virtual._topology import BrokerState
@@ -51,13 +51,19 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The time of day."""
+    """The time of day when it was made, and from then on what has passed.
+
+    So no message expires early or late because somebody sets the system's clock.
+    """
+
+    def __init__(self) -> None:
+        self._start = time() - monotonic()
 
     def now(self) -> float:
-        return time()
+        return self._start + monotonic()
 
     def until(self, when: float) -> float | None:
-        return max(when - time(), 0.0)
+        return max(when - self.now(), 0.0)
 
 
 def position(envelope: Envelope) -> Any:

@@ -15,7 +15,7 @@ MAX_LINES = 600
 WALL_CLOCK: dict[str, str] = {
     'kombu.asynchronous.timer': 'a date to wait for is wall time',
     'kombu.pidbox._mailbox': 'when a command expires travels with it',
-    'kombu.transport._memory_broker': 'the clock of the virtual layer, see below',
+    'kombu.transport._memory_broker': 'expiry times in envelopes count from the epoch; read once',
     'kombu.transport.virtual.declaring': 'times of messages are seconds since the epoch: other '
     'processes read them from the store, and `x-death` shows them',
 }
