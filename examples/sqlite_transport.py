@@ -95,7 +95,7 @@ class Channel(virtual.Channel):
             self._bury_expired()
         # To look first costs an idle consumer no lock for writing.
         if self._sql('SELECT 1 FROM ready WHERE queue = ? LIMIT 1', queue):
-            for (envelope,) in self._sql(CLAIM, self.connection.holder.name, queue):
+            for (envelope,) in self._sql(CLAIM, self.connection.holder, queue):
                 message: dict[str, Any] = loads(envelope)
                 return message
         raise Empty
@@ -167,12 +167,12 @@ class Channel(virtual.Channel):
                 message = loads(envelope)
                 message['properties']['delivery_info']['redelivered'] = True
                 self._sql(GIVE_BACK, dumps(message), number, holder)
-            Path(holder).unlink(missing_ok=True)
+            self.connection.lock_file(holder).unlink(missing_ok=True)
 
     def _bury_expired(self) -> None:
         """Dead-letter what has expired in the queues that were declared on this connection."""
         for queue in list(self.state.queues):
-            expired = self._sql(CLAIM_EXPIRED, self.connection.holder.name, queue, self._now())
+            expired = self._sql(CLAIM_EXPIRED, self.connection.holder, queue, self._now())
             for _, envelope in sorted(expired):
                 message = loads(envelope)
                 self._bury(queue, message, 'expired')
@@ -202,27 +202,32 @@ class Transport(virtual.Transport):
     )
 
     def establish_connection(self) -> Any:
-        self.path = Path(self.client.virtual_host)
+        self.path = Path(self.client.virtual_host).resolve()
+        self.holder = uuid()
         # The system lets go of the lock when the process ends, however it ends.
-        self.holder = open(f'{self.path}.{uuid()}.holder', 'wb')  # noqa: SIM115
-        fcntl.flock(self.holder, fcntl.LOCK_EX)
+        self.lock = self.lock_file(self.holder).open('wb')
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         with closing(self.open()) as database:
             database.executescript(SCHEMA)
         return super().establish_connection()
 
     def close_connection(self, connection: Any) -> None:
         super().close_connection(connection)
-        Path(self.holder.name).unlink(missing_ok=True)
-        self.holder.close()
+        self.lock_file(self.holder).unlink(missing_ok=True)
+        self.lock.close()
 
     def open(self) -> sqlite3.Connection:
         """Connect to the file; a statement is a transaction, and waits 30 s for its turn."""
         return sqlite3.connect(self.path, 30, isolation_level=None, check_same_thread=False)
 
+    def lock_file(self, holder: str) -> Path:
+        """Return the file that a holder keeps locked, beside the database."""
+        return self.path.with_name(f'{self.path.name}.{holder}')
+
     def is_alive(self, holder: str) -> bool:
-        """Tell whether the process that made the file `holder` has it locked."""
+        """Tell whether a holder still has its file locked."""
         try:
-            with suppress(FileNotFoundError), open(holder, 'rb') as file:
+            with suppress(FileNotFoundError), self.lock_file(holder).open('rb') as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True

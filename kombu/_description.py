@@ -14,7 +14,7 @@ from kombu.transport import get_transport_cls, supports_librabbitmq
 from kombu.utils.arguments import warn_unknown
 from kombu.utils.collections import HashedSeq
 from kombu.utils.objects import cached_property
-from kombu.utils.url import as_url, sanitize_url
+from kombu.utils.url import as_url, maybe_sanitize_url, sanitize_url
 
 __all__ = ('Description', 'resolve_aliases')
 
@@ -54,13 +54,13 @@ class _Key(HashedSeq):
     """What a connection is equal to, as the key of its pools; keeps the password to itself."""
 
     __slots__ = ()
-    _PASSWORD = 3
 
     def __repr__(self) -> str:
-        shown = list(self)
-        if shown[self._PASSWORD]:
-            shown[self._PASSWORD] = '**'
-        return repr(shown)
+        # Not the rest: passwords are in URLs, in options, and in those of TLS.
+        transport, hostname, userid, password, *rest = self[:6]
+        where = maybe_sanitize_url(hostname or '')
+        shown = [transport, where, userid, '**' if password else None, *rest]
+        return f'<{", ".join(map(repr, shown))}>'
 
 
 def _error_property(name: str, doc: str) -> Any:
@@ -127,7 +127,9 @@ class Description:
         text, self.alt = split_hosts(hostname, alternates)
         arguments = arguments._replace(
             port=_port(arguments.port),
-            heartbeat=arguments.heartbeat and float(arguments.heartbeat),
+            heartbeat=_seconds('heartbeat', arguments.heartbeat),
+            connect_timeout=_seconds('connect_timeout', arguments.connect_timeout),
+            transport_options=_options(arguments.transport_options),
         )
         self._arguments = arguments
         self._first = first = merge(text, arguments)
@@ -298,14 +300,15 @@ class Description:
         return _uri(hostname, getfields(info), self.uri_prefix, include_password, mask)
 
     def __repr__(self) -> str:
-        # From the attributes alone: asking the transport would import it.
+        return f'<Connection: {self._shown()} at {id(self):#x}>'
+
+    def _shown(self) -> str:
+        """Return the URL from the attributes alone: asking the transport would import it."""
         hostname = self.hostname or 'localhost'
         if '://' in hostname:
-            uri = sanitize_url(f'{self.uri_prefix}+{hostname}' if self.uri_prefix else hostname)
-        else:
-            values = (self.port, self.userid, self.password, self.virtual_host, self.transport_cls)
-            uri = _uri(hostname, values, self.uri_prefix, False, '**')
-        return f'<Connection: {uri} at {id(self):#x}>'
+            return sanitize_url(f'{self.uri_prefix}+{hostname}' if self.uri_prefix else hostname)
+        values = (self.port, self.userid, self.password, self.virtual_host, self.transport_cls)
+        return _uri(hostname, values, self.uri_prefix, False, '**')
 
     def __eqhash__(self) -> HashedSeq:
         # Dependents look into the first seven.
@@ -341,12 +344,34 @@ def _prefer_librabbitmq() -> bool:
     return bool(supports_librabbitmq())
 
 
-def _port(port: Any) -> Any:
-    if not isinstance(port, str) or not port:
-        return port or None
-    if not (port.isascii() and port.isdigit()):
-        raise ValueError(f'port={port!r}: must be a number')
-    return int(port)
+def _port(port: Any) -> int | None:
+    if not port:
+        return None
+    if isinstance(port, str) and port.isascii() and port.isdigit():
+        port = int(port)
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 0xFFFF:
+        raise ValueError(f'port={port!r}: must be a number from 0 to 65535')
+    return port
+
+
+def _seconds(name: str, value: Any) -> Any:
+    if not value:
+        return value
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1
+    if not seconds >= 0:
+        raise ValueError(f'{name}={value!r}: must be a number of seconds')
+    return seconds
+
+
+def _options(options: Any) -> dict[str, Any]:
+    try:
+        return dict(options or {})
+    except (TypeError, ValueError):
+        # Not what it is: there may be a password in it.
+        raise TypeError(f'transport_options is a dict, not {type(options).__name__}') from None
 
 
 def _uri(

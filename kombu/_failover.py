@@ -51,25 +51,35 @@ def split_hosts(hostname: Any, alternates: Iterable[str] | str | None) -> tuple[
 
     Returns:
         the first host, and every host there is to fail over to: empty when there is only one.
+
+    Raises:
+        TypeError: something given as a host is no text.
+        ValueError: the list of hosts is empty.
     """
-    if isinstance(hostname, str):
-        several = _split(hostname) if ';' in hostname else []
-        first: Any = several[0] if several else hostname
-    elif hostname is None:
-        several, first = [], None
+    if hostname is None or (isinstance(hostname, str) and ';' not in hostname):
+        several, first = [], hostname
     else:
-        several = [host for text in hostname for host in _split(text)]
+        several = _split('hostname', hostname)
         if not several:
-            raise ValueError('the list of hosts to connect to is empty')
+            raise ValueError(f'there is no host to connect to in hostname={hostname!r}')
         first = several[0]
-    if isinstance(alternates, str):
-        alternates = _split(alternates)
-    hosts = several + list(alternates or ())
+    hosts = several + _split('alternates', alternates or ())
     return first, [] if hosts == several and len(several) == 1 else hosts
 
 
-def _split(text: str) -> list[str]:
-    return [host.strip() for host in text.split(';') if host.strip()]
+def _split(argument: str, hosts: Any) -> list[str]:
+    """Return the hosts named in a text, or in several."""
+    texts = (hosts,) if isinstance(hosts, str) else hosts
+    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+        kind = type(hosts).__name__
+        raise TypeError(f'{argument} is a URL, a host name, or a list of them, not {kind}')
+    found = []
+    for text in texts:
+        if not isinstance(text, str):
+            kind = type(text).__name__
+            raise TypeError(f'{argument} holds {kind}, which is neither a URL nor a host name')
+        found += [host.strip() for host in text.split(';') if host.strip()]
+    return found
 
 
 def host_cycle(strategy: Strategy, hosts: Sequence[str], current: int | None) -> Iterator[str]:

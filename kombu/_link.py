@@ -83,7 +83,7 @@ class Link(Description):
         """The driver's connection, made anew where it was lost; None after `release()`.
 
         Raises:
-            BaseException: the driver's error, when connecting fails twice.
+            BaseException: the driver's error, when connecting fails twice, or on every host.
         """
         if self._closed:
             return None
@@ -109,7 +109,7 @@ class Link(Description):
         """Connect, where it is not connected, and return the driver's connection.
 
         Raises:
-            BaseException: the driver's error, when connecting fails twice.
+            BaseException: the driver's error, when connecting fails twice, or on every host.
         """
         self._closed = False
         return self.connection

@@ -66,6 +66,7 @@ class Connection(Link):
 
     Raises:
         ValueError: a URL is malformed, or an argument has no meaning.
+        TypeError: hosts or transport options are of the wrong kind.
         KeyError: there is no such transport.
     """
 
@@ -99,7 +100,7 @@ class Connection(Link):
             ssl=ssl,
             transport=transport,
             connect_timeout=connect_timeout,
-            transport_options=dict(transport_options or {}),
+            transport_options=transport_options,
             login_method=login_method,
             uri_prefix=uri_prefix,
             heartbeat=heartbeat,
@@ -173,7 +174,7 @@ class Connection(Link):
         except self._error_classes.recoverable as exc:
             if not reraise_as_library_errors or isinstance(exc, OperationalError):
                 raise
-            raise OperationalError(str(exc)) from exc
+            raise OperationalError(f'cannot connect to {self._shown()}: {exc}') from exc
         finally:
             connecting.reset(token)
 
@@ -250,7 +251,8 @@ class Connection(Link):
             finally:
                 scope.reset(token)
 
-        ensured.__name__ = f'{_name_of(fun)}(ensured)'
+        name = getattr(fun, '__name__', None) or type(fun).__name__
+        ensured.__name__ = f'{name}(ensured)'
         ensured.__doc__ = fun.__doc__
         return ensured
 
@@ -370,14 +372,6 @@ class Connection(Link):
 BrokerConnection = Connection
 
 
-def _name_of(fun: Any) -> str:
-    try:
-        name: str = fun.__name__
-    except AttributeError:
-        name = type(fun).__name__
-    return name
-
-
 class _WithChannel:
     """What `autoretry` repeats: a function, and the channel it is called with."""
 
@@ -387,7 +381,7 @@ class _WithChannel:
         self.connection = connection
         self.fun = fun
         self.channel = channel
-        self.__name__ = _name_of(fun)
+        self.__name__ = getattr(fun, '__name__', type(fun).__name__)
 
     def revive(self, channel: Any) -> None:
         self.channel = channel

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from kombu.compression import decompress
-from kombu.exceptions import DecodeError, KombuError, MessageStateError
+from kombu.exceptions import ContentDisallowed, DecodeError, KombuError, MessageStateError
 from kombu.serialization import loads, registry
 
 __all__ = ('Message',)
@@ -128,8 +128,11 @@ class Message:
 
     @property
     def errors(self) -> list[Error]:
-        """What went wrong with the body: `(class, exception, None)`; `decode` raises the first."""
-        if self._compression:
+        """What went wrong with the body: `(class, exception, None)`; `decode` raises the first.
+
+        A body whose content type is not accepted is left alone; only `decode` says so.
+        """
+        if self._compression and self._is_accepted():
             self._decompress()
         if self._errors is None:
             self._errors = []
@@ -138,6 +141,13 @@ class Message:
     @errors.setter
     def errors(self, value: list[Error]) -> None:
         self._errors = value
+
+    def _is_accepted(self) -> bool:
+        try:
+            registry.check_accepted(self.content_type, self.accept)
+        except (ContentDisallowed, DecodeError):
+            return False
+        return True
 
     @property
     def acknowledged(self) -> bool:

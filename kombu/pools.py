@@ -14,7 +14,7 @@ from typing import Any
 
 from kombu.connection import Connection, ConnectionPool
 from kombu.messaging import Producer
-from kombu.resource import Resource
+from kombu.resource import Resource, checked_limit
 from kombu.utils.collections import EqualityDict
 from kombu.utils.compat import register_after_fork
 from kombu.utils.deadline import Deadline
@@ -244,10 +244,9 @@ def set_limit(
     Raises:
         RuntimeError: some pool has more in use; no limit was changed then.
         TypeError: the limit is no integer.
+        ValueError: the limit is negative.
     """
-    if isinstance(limit, bool):
-        raise TypeError(f'limit must be an int, not bool: {limit}')
-    new = limit or 0
+    new = checked_limit(limit) or 0
     if new == get_limit():
         return new
     resized: list[tuple[Any, Any]] = []

@@ -31,7 +31,7 @@ from kombu.utils.compat import register_after_fork
 from kombu.utils.deadline import Deadline
 from kombu.utils.functional import lazy
 
-__all__ = ('Resource',)
+__all__ = ('Resource', 'checked_limit')
 
 logger = get_logger(__name__)
 
@@ -85,7 +85,7 @@ class Resource:
         preload: int | None = None,
         close_after_fork: bool | None = None,
     ) -> None:
-        self._limit = _checked(limit)
+        self._limit = checked_limit(limit)
         self.preload = preload or 0
         self._closed = False
         if close_after_fork is not None:
@@ -318,7 +318,7 @@ class Resource:
             TypeError: the limit is no integer.
             ValueError: the limit is negative.
         """
-        new = _checked(limit)
+        new = checked_limit(limit)
         home = self._resource
         with home.mutex:
             used, old = len(self._dirty) + self._coming, self._limit
@@ -355,11 +355,17 @@ class Resource:
         return f'<{type(self).__name__}: {state}>'
 
 
-def _checked(limit: Any) -> int | None:
+def checked_limit(limit: Any) -> int | None:
+    """Return the limit of a pool.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is negative.
+    """
     if limit is None:
         return None
-    if isinstance(limit, bool):
-        raise TypeError(f'limit must be an int, not bool: {limit}')
+    if isinstance(limit, bool) or not hasattr(limit, '__index__'):
+        raise TypeError(f'limit must be an int, not {type(limit).__name__}: {limit!r}')
     number = operator.index(limit)
     if number < 0:
         raise ValueError(f'limit must not be negative: {number}')

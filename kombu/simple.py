@@ -53,24 +53,29 @@ class SimpleBase:
 
         Args:
             block: wait for one.
-            timeout: seconds to wait; None waits for ever.
+            timeout: seconds to wait; None waits for ever, 0 is the same as not to block.
 
         Raises:
             queue.Empty: there was none.
         """
-        if not block:
+        if not block or (timeout is not None and timeout <= 0):
             return self.get_nowait()
         self._consume()
-        deadline = Deadline.after(timeout)
+        buffer = self.buffer
+        if not buffer:
+            self._wait(timeout)
+        return buffer.popleft()
+
+    def _wait(self, timeout: float | None) -> None:
+        """Wait until something is delivered."""
         drain_events = self.channel.connection.client.drain_events
-        while not self.buffer:
-            if deadline.expired:
-                raise self.Empty
-            try:
+        deadline = Deadline.after(timeout)
+        try:
+            while not self.buffer:
+                deadline.check('waiting for a message')
                 drain_events(timeout=deadline.remaining())
-            except TimeoutError:
-                raise self.Empty from None
-        return self.buffer.popleft()
+        except TimeoutError:
+            raise self.Empty from None
 
     def get_nowait(self) -> Any:
         """Return the next message, if there is one.
@@ -78,12 +83,15 @@ class SimpleBase:
         Raises:
             queue.Empty: there is none.
         """
-        if self.buffer:
-            return self.buffer.popleft()
-        message = self.queue.get(no_ack=self.no_ack, accept=self.consumer.accept)
-        if message is None:
-            raise self.Empty
-        return message
+        buffer = self.buffer
+        if not buffer:
+            message = self.queue.get(no_ack=self.no_ack, accept=self.consumer.accept)
+            # The broker had delivered to the consumer what arrived, unread, before its answer.
+            if message is not None:
+                buffer.append(message)
+            if not buffer:
+                raise self.Empty
+        return buffer.popleft()
 
     def put(
         self,
@@ -200,7 +208,7 @@ class SimpleQueue(SimpleBase):
     def __init__(
         self,
         channel: Any,
-        name: Queue | str,
+        name: Any,
         no_ack: bool | None = None,
         queue_opts: dict[str, Any] | None = None,
         queue_args: dict[str, Any] | None = None,
@@ -213,6 +221,8 @@ class SimpleQueue(SimpleBase):
             no_ack = self.no_ack
         if isinstance(name, Queue):
             queue = name
+        elif name is not None and not isinstance(name, str):
+            raise TypeError(f'{name!r} is neither a name nor a kombu.Queue')
         else:
             queue = Queue(
                 name,

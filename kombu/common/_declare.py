@@ -68,6 +68,8 @@ def declare_once(entity: Any, channel: Any) -> bool:
     connection = channel.connection
     if not connection:
         raise _closed(channel)
+    if isinstance(entity, str):
+        raise TypeError(f'{entity!r} is only a name: declare a kombu.Queue or kombu.Exchange')
     if (
         entity.can_cache_declaration
         and entity.declaration_key in connection.client.declared_entities

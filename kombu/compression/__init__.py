@@ -91,10 +91,10 @@ def get_encoder(t: str) -> tuple[Compressor, str]:
     Raises:
         KeyError: there is no such compression here (a `SerializerNotInstalled`, too).
     """
-    content_type = _aliases.get(t, t)
     try:
+        content_type = _aliases.get(t, t)
         return _encoders[content_type], content_type
-    except KeyError:
+    except (KeyError, TypeError):  # a list, perhaps: it is in no table
         raise _unknown(t, _encoders) from None
 
 
@@ -109,7 +109,7 @@ def get_decoder(t: str) -> Decompressor:
     """
     try:
         return _decoders[_aliases.get(t, t)]
-    except KeyError:
+    except (KeyError, TypeError):  # the sender chose it: it can be anything
         raise _unknown(t, _decoders) from None
 
 

@@ -307,7 +307,11 @@ def to_exchange(value: Any) -> Any:
     """Return an exchange given by itself, by name, or as the dict of its attributes."""
     if isinstance(value, str):
         return Exchange(value)
-    return Exchange(**value) if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return Exchange(**value)
+    if value is not None and not hasattr(value, 'bind'):
+        raise TypeError(f'{value!r} is no exchange: use kombu.Exchange, or a name')
+    return value
 
 
 class binding(Object):

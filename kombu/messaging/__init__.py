@@ -16,6 +16,8 @@ from kombu.common import maybe_declare
 from kombu.common._declare import declare_once
 from kombu.compression import compress
 from kombu.entity import Exchange, Queue, maybe_delivery_mode
+from kombu.entity._exchange import to_exchange
+from kombu.exceptions import NotBoundError
 from kombu.messaging._batch import DEFAULT_BATCH_SIZE, ProducerBatch
 from kombu.messaging._consumer import Consumer
 from kombu.serialization import dumps
@@ -76,7 +78,7 @@ class Producer:
         self._batches: dict[int, ProducerBatch] = {}
         if exchange is None:
             exchange = copy(self.exchange)
-        self.exchange = Exchange(exchange) if isinstance(exchange, str) else exchange
+        self.exchange = to_exchange(exchange)
         self.routing_key = routing_key or self.routing_key
         self.serializer = serializer or self.serializer
         self.compression = compression or self.compression
@@ -140,6 +142,7 @@ class Producer:
 
         Raises:
             kombu.exceptions.EncodeError: the serializer cannot express the body.
+            kombu.exceptions.NotBoundError: there is no channel to publish on.
             kombu.exceptions.OperationalError: with `retry`, it did not work within the policy.
             BaseException: without, the error of the connection or channel.
         """
@@ -170,7 +173,8 @@ class Producer:
             body, how = compress(body, compression)
             headers = {**headers, 'compression': how} if headers else {'compression': how}
         if declare is not None:
-            declare = (declare,) if isinstance(declare, MaybeChannelBound) else tuple(declare)
+            one = isinstance(declare, (MaybeChannelBound, str))
+            declare = (declare,) if one else tuple(declare)
         if self.auto_declare and own.name:
             declare = (own,) if declare is None else (*declare, own)
         # By position, in this order: tracers read the arguments of `_publish`.
@@ -231,6 +235,10 @@ class Producer:
     ) -> Any:
         """Publish once, on whatever channel there is."""
         channel = self.channel
+        if channel is None:
+            raise NotBoundError(
+                f'{self!r} has no channel: it went back to its pool, or was made without one'
+            )
         if declare:
             for entity in declare:
                 if entity is not None:
@@ -282,10 +290,13 @@ class Producer:
                 return self._publish(*within)
 
         if retry:
-            policy = dict(retry_policy) if retry_policy else {}
+            policy = retry_policy or {}
             if timeout is not None:
-                policy['timeout'] = min(timeout, policy.get('timeout') or timeout)
-            publish = self._required_connection().ensure(self, publish, **policy)
+                policy = {**policy, 'timeout': min(timeout, policy.get('timeout') or timeout)}
+            connection = self.connection
+            if connection is None:
+                raise RuntimeError(f'{self!r} has no connection to try again with')
+            publish = connection.ensure(self, publish, **policy)
         elif self._must_connect():
             self.__connection__._ensure_connection(
                 max_retries=0, reraise_as_library_errors=False, timeout=timeout
@@ -385,12 +396,6 @@ class Producer:
             channel = self.channel
         client = getattr(getattr(channel, 'connection', None), 'client', None)
         return self._client if client is None else client
-
-    def _required_connection(self) -> Any:
-        connection = self.connection
-        if connection is None:
-            raise RuntimeError(f'{self!r} has no connection to try again with')
-        return connection
 
     def release(self) -> None:
         """Do nothing: the channel belongs to somebody else.  Pools take the producer back."""

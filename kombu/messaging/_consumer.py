@@ -89,7 +89,10 @@ class Consumer:
             self.on_message = on_message
         if prefetch_count is not None:
             self.prefetch_count = prefetch_count
-        self.callbacks = list((self.callbacks if callbacks is None else callbacks) or ())
+        callbacks = self.callbacks if callbacks is None else callbacks
+        if callable(callbacks):
+            raise TypeError(f'callbacks is a list of functions: write [{callbacks!r}]')
+        self.callbacks = list(callbacks or ())
         self.accept = prepare_accept_content(self.accept if accept is None else accept)
         self.tag_prefix = tag_prefix
         if channel is not None:
@@ -242,13 +245,12 @@ class Consumer:
         exc_tb: TracebackType | None,
     ) -> None:
         connection = self.connection
-        # Without a connection there is nothing to cancel on.
-        errors = (
-            (Exception,)
-            if connection is None
-            else (*connection.connection_errors, *connection.channel_errors)
-        )
-        if isinstance(exc_val, errors):
+        errors: tuple[type[BaseException], ...] = (Exception,)
+        if connection is not None:
+            errors = (*connection.connection_errors, *connection.channel_errors)
+        if isinstance(exc_val, errors) and not (connection and connection.connected):
+            # There is nothing to cancel on.  Otherwise there is: it was the error of another
+            # connection, or of a file, and the consumer would go on behind the back of everybody.
             self._active.clear()
             return
         with suppress(*errors):
@@ -321,7 +323,12 @@ class Consumer:
             prefetch_count: messages; 0 for no limit.
             apply_global: for the whole channel, rather than for each of its consumers
                 (RabbitMQ, "Consumer Prefetch").
+
+        Raises:
+            ValueError: one of them is no number of that kind; the channel was not asked.
         """
+        _check_credit('prefetch_size', prefetch_size)
+        _check_credit('prefetch_count', prefetch_count)
         self._credit = (prefetch_size, prefetch_count, apply_global)
         return self.channel.basic_qos(prefetch_size, prefetch_count, apply_global)
 
@@ -337,6 +344,11 @@ class Consumer:
         return f'<{type(self).__name__}: {self.queues}>'
 
 
+def _check_credit(name: str, value: Any) -> None:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f'{name} must be a number, 0 for no limit, not {value!r}')
+
+
 def _name_of(queue: Queue | str) -> str:
     return queue if isinstance(queue, str) else queue.name
 
@@ -347,9 +359,13 @@ def _by_name(queues: Any) -> dict[str, Queue]:
         return {}
     if isinstance(queues, (Queue, str)):
         queues = (queues,)
+    if not isinstance(queues, Iterable):
+        raise TypeError(f'queues is a kombu.Queue, or a list of them, not {queues!r}')
     found: dict[str, Queue] = {}
     for queue in queues:
         if isinstance(queue, str):
             raise TypeError(f'{queue!r} is no queue to consume from: use kombu.Queue({queue!r})')
+        if queue is None:
+            raise TypeError('None is no queue to consume from')
         found[queue.name or f' {len(found)}'] = queue
     return found

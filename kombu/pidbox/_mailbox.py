@@ -16,7 +16,7 @@ from kombu.entity import Exchange, Queue
 from kombu.exceptions import InconsistencyError, TimeoutError
 from kombu.log import get_logger
 from kombu.messaging import Consumer, Producer
-from kombu.pidbox._node import Handler, Node
+from kombu.pidbox._node import Handler, Node, number_in
 from kombu.utils.deadline import Deadline
 from kombu.utils.functional import maybe_evaluate
 from kombu.utils.objects import cached_property
@@ -342,15 +342,14 @@ class Mailbox:
                 callback(body)
 
         def on_message(body: Any, message: Any) -> None:
-            header = message.headers.get
-            self.clock.adjust(header('clock') or 0)
-            expires = header('expires')
+            self.clock.adjust(number_in(message, 'clock'))
+            expires = number_in(message, 'expires')
             if expires and time() > expires:
                 return
-            its_ticket = header('ticket', ticket)
+            its_ticket = message.headers.get('ticket', ticket)
             if its_ticket == ticket:
                 receive(body)
-            elif its_ticket in self._waiting:
+            elif isinstance(its_ticket, str) and its_ticket in self._waiting:
                 self.unclaimed[its_ticket].append(body)
 
         deadline = Deadline.after(timeout)

@@ -10,13 +10,36 @@ from kombu import messaging
 from kombu.exceptions import EncodeError
 from kombu.log import get_logger
 from kombu.matcher import MatcherNotInstalled, match
+from kombu.utils.encoding import safe_repr
 from kombu.utils.functional import reprcall
 
-__all__ = ('Handler', 'Node')
+__all__ = ('Handler', 'Node', 'number_in')
 
 logger = get_logger('kombu.pidbox')
 
 Handler = Callable[..., Any]
+
+
+def number_in(message: Any, header: str) -> Any:
+    """Return the number in a header; 0 where there is none."""
+    value = message.headers.get(header)
+    return value if isinstance(value, (int, float)) else 0
+
+
+def _malformed(body: Any) -> str | None:
+    """Say what is wrong with the form of a command, if anything is."""
+    if not isinstance(body, dict) or not isinstance(body.get('method'), str):
+        return 'there is no method'
+    if not isinstance(body.get('arguments') or {}, dict):
+        return 'the arguments have no names'
+    if not isinstance(body.get('destination') or (), (str, list, tuple)):
+        return 'the destination is no list of names'
+    if not all(isinstance(body.get(name) or '', str) for name in ('pattern', 'matcher')):
+        return 'pattern and matcher are no texts'
+    reply_to = body.get('reply_to')
+    if reply_to and not (isinstance(reply_to, dict) and {'exchange', 'routing_key'} <= {*reply_to}):
+        return 'reply_to does not say where to'
+    return None
 
 
 class Node:
@@ -137,10 +160,15 @@ class Node:
             message: the message it came in, for the clock.
 
         Returns:
-            the result; None where the command is for others.
+            the result; None where the command is for others, or is none: that is logged, since
+            anybody may send one, and must not stop the program that receives it.
         """
         if message is not None and self.mailbox is not None:
-            self.mailbox.clock.adjust(message.headers.get('clock') or 0)
+            self.mailbox.clock.adjust(number_in(message, 'clock'))
+        problem = _malformed(body)
+        if problem:
+            logger.error('malformed command: %s: %s', problem, safe_repr(body))
+            return None
         try:
             mine = self._is_addressed(
                 body.get('destination'), body.get('pattern'), body.get('matcher')

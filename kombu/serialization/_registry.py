@@ -267,7 +267,8 @@ class SerializerRegistry:
         """
         if type(content_type) is not str or not content_type:
             content_type = _content_type(content_type)
-        if accept is None or content_type not in accept:
+        refused = self._disabled_content_types
+        if content_type in refused if accept is None else content_type not in accept:
             self.check_accepted(content_type, accept, force, _trusted_content)
         decode = self._decoders.get(content_type)
         if decode is None:

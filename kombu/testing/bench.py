@@ -149,6 +149,7 @@ class Bench:
         self.target = target
         self.label = label
         self._stack = ExitStack()
+        self._published = time.monotonic()
         self._queues: list[str] = []
         self._exchanges: list[str] = []
 
@@ -248,6 +249,7 @@ class Bench:
             target = {'exchange': to.name, 'routing_key': key or ''}
         for body in bodies:
             producer.publish(body, **target, **options)
+        self._published = time.monotonic()
 
     def take(self, queue: Any, timeout: float = 5.0, **options: Any) -> Any:
         """Get a message from a bound queue, waiting for one to be there."""
@@ -270,24 +272,28 @@ class Bench:
             timeout: seconds to wait.
         """
         bodies: list[Any] = []
-        end = time.monotonic() + timeout * self.target.patience
-        settled: float | None = None
+        start = time.monotonic()
+        end = start + timeout * self.target.patience
+        # What is more than was waited for must be there when publishing has settled.
+        settled = self.target.settle + (start if count is None else self._published)
         while True:
-            message = queue.get(no_ack=True)
             now = time.monotonic()
+            message = queue.get(no_ack=True)
             if message is not None:
                 bodies.append(message.decode())
-                settled = None
-            elif count is not None and len(bodies) < count:
-                if now > end:
-                    return bodies
-                time.sleep(0.01)
-            elif settled is None:
-                settled = now + self.target.settle
-            elif now > settled:
+            elif now > (settled if count is None or len(bodies) >= count else end):
                 return bodies
             else:
                 time.sleep(0.01)
+
+    def in_order(self, returned: list[Any]) -> list[Any]:
+        """Return the bodies of messages that came back, for comparing them.
+
+        Where the transport does not promise that they go back to the head of the queue, their
+        order says nothing, and they are sorted.
+        """
+        ordered = self.target.ordered and 'requeue_head' in self.target.claims()
+        return returned if ordered else sorted(returned)
 
     def empty(self, queue: Any, why: str) -> None:
         """Check that a bound queue has nothing to give."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from kombu import __version__
@@ -15,7 +15,7 @@ from .scenario import Guarantee, Marked, guarantees
 from .suite import TransportSuite, suite_for
 from .target import Target
 
-__all__ = ('run', 'selected')
+__all__ = ('report_of', 'result_of', 'run', 'selected')
 
 #: What the end of a scenario means, first match first.
 OUTCOMES: tuple[tuple[type[BaseException], Outcome], ...] = (
@@ -23,7 +23,7 @@ OUTCOMES: tuple[tuple[type[BaseException], Outcome], ...] = (
     (NotApplicable, Outcome.NOT_APPLICABLE),
     (Hung, Outcome.HUNG),
     (Broken, Outcome.FAILED),
-    (Exception, Outcome.ERROR),
+    (BaseException, Outcome.ERROR),
 )
 
 
@@ -54,10 +54,40 @@ def run(
     suite = suite_for(target)
     results = []
     for guarantee, method in selected(suite, only):
-        result = _run_one(suite, guarantee, method)
+        start = time.monotonic()
+        error: BaseException | None = None
+        try:
+            method(suite())
+        except Exception as exc:
+            error = exc
+        result = result_of(guarantee, error, time.monotonic() - start)
         results.append(result)
         if progress is not None:
             progress(result)
+    return report_of(target, results)
+
+
+def result_of(guarantee: Guarantee, error: BaseException | None, seconds: float) -> Result:
+    """Say what became of a scenario that ended with `error`, or with none, after `seconds`."""
+    outcome, detail = Outcome.PASSED, ''
+    if error is not None:
+        outcome = next(outcome for kind, outcome in OUTCOMES if isinstance(error, kind))
+        detail = str(error)
+        if outcome is Outcome.ERROR:
+            where = places(traceback.extract_tb(error.__traceback__), limit=6)
+            detail = f'{type(error).__name__}: {error}, at {where}'
+    return Result(
+        id=guarantee.id,
+        group=guarantee.group,
+        title=guarantee.title,
+        outcome=outcome,
+        detail=detail,
+        seconds=round(seconds, 3),
+    )
+
+
+def report_of(target: Target, results: Iterable[Result]) -> Report:
+    """Put results against one target together."""
     transport = target.connection().transport
     return Report(
         name=target.title,
@@ -65,25 +95,4 @@ def run(
         version=__version__,
         claims=tuple(sorted(target.claims())),
         results=tuple(results),
-    )
-
-
-def _run_one(suite: type[TransportSuite], guarantee: Guarantee, method: Marked) -> Result:
-    start = time.monotonic()
-    outcome, detail = Outcome.PASSED, ''
-    try:
-        method(suite())
-    except Exception as exc:
-        outcome = next(outcome for kind, outcome in OUTCOMES if isinstance(exc, kind))
-        detail = str(exc)
-        if outcome is Outcome.ERROR:
-            where = places(traceback.extract_tb(exc.__traceback__), limit=6)
-            detail = f'{type(exc).__name__}: {exc}, at {where}'
-    return Result(
-        id=guarantee.id,
-        group=guarantee.group,
-        title=guarantee.title,
-        outcome=outcome,
-        detail=detail,
-        seconds=round(time.monotonic() - start, 3),
     )

@@ -117,7 +117,7 @@ class Target:
     delivery_limit_arguments: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, str] = field(default_factory=dict)
     tick: float = 0.1
-    settle: float = 0.15
+    settle: float = 0.1
     patience: float = 1.0
     reconnects: int = 1000
     large: int = 16 << 20

@@ -1,1 +1,1 @@
-"""Real brokers for the tests: found through the environment, or started from the machine's binaries."""
+"""Real brokers: found through the environment, or started from the machine's binaries."""

@@ -12,8 +12,8 @@ def make_certificates(folder: Path) -> dict[str, str]:
     """Make an authority, and certificates for a server (localhost, 127.0.0.1) and a client.
 
     Returns:
-        Paths of PEM files: `ca`, `server`, `server_key`, `client`, `client_key`, and `stranger`, an authority that signed none
-        of the others.
+        Paths of PEM files: `ca`, `server`, `server_key`, `client`, `client_key`, and `stranger`, an
+        authority that signed none of the others.
     """
     folder.mkdir(parents=True, exist_ok=True)
 

@@ -1,7 +1,7 @@
 """Fixtures with real brokers.
 
-A broker is started when the first test asks for it, and serves the whole run.  Tests that kill, freeze or starve it ask for the
-`_victim`, which is a second one.
+A broker is started when the first test asks for it, and serves the whole run.  Tests that kill,
+freeze or starve it ask for the `_victim`, which is a second one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REQUIRED = frozenset(filter(None, os.environ.get('KOMBU_TEST_REQUIRE', '').split
 
 
 def found_or_started(name: str, start: Callable[[], T]) -> T:
-    """Return what `start` returns; skip the test, or fail it where `name` is required, if that is not to be had."""
+    """Return what `start` returns; without it skip, or fail where `name` is required."""
     try:
         return start()
     except Unavailable as exc:

@@ -1,4 +1,4 @@
-"""Servers that belong to a test run: started on free loopback ports, in a folder of their own, and gone with it."""
+"""Servers that belong to a test run: on free loopback ports, in a folder, and gone with it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-#: Below the range from which the kernel takes ports for outgoing connections, so that nothing takes one before the server does.
+#: Below the range from which the kernel takes ports for outgoing connections, so that nothing takes
+#: one before the server does.
 PORTS = range(10_000, 30_000)
 
 #: Seconds that a server may take to answer; build machines share few processors.
@@ -58,7 +59,7 @@ def wait_until(
     timeout: float = START_TIMEOUT,
     process: subprocess.Popen[bytes] | None = None,
 ) -> None:
-    """Wait until `ready()` is true; give up after `timeout` seconds, or when `process` has ended."""
+    """Wait until `ready()`; give up after `timeout` seconds, or when `process` has ended."""
     end = time.monotonic() + timeout
     while not ready():
         if process is not None and process.poll() is not None:

@@ -156,10 +156,14 @@ class TestSilence:
         with Connection(url, heartbeat=1) as connection:
             connection.connect()
             network.stall()
-            with within(4), pytest.raises(ConnectionForced, match='heartbeats missed'):
+
+            def check() -> None:
                 while True:
                     connection.heartbeat_check()
                     time.sleep(0.1)
+
+            with within(4), pytest.raises(ConnectionForced, match='heartbeats missed'):
+                check()
 
     def test_heartbeat_check_keeps_alive(self, proxy: tuple[str, Proxy]) -> None:
         """A thread that does nothing but check is enough, and takes nobody's messages away."""
@@ -212,9 +216,13 @@ class TestSilence:
             channel = connection.channel()
             connection.connection.close_timeout = 0.3
             network.stall(UP)
-            with within(20), pytest.raises(RecoverableConnectionError, match='took nothing'):
+
+            def fill() -> None:
                 for _ in range(100):
                     publish(channel, 'x' * 1_000_000)
+
+            with within(20), pytest.raises(RecoverableConnectionError, match='took nothing'):
+                fill()
 
     def test_connecting_ends(self, proxy: tuple[str, Proxy]) -> None:
         url, network = proxy

@@ -96,7 +96,7 @@ def test_ssl_true_is_tls(rabbitmq: Broker, certs: dict[str, str]) -> None:
 
 def test_never_plain_text(rabbitmq: Broker) -> None:
     """On a port without TLS nothing is said, the password least of all."""
-    with pytest.raises(OSError, match='(?i)ssl|closed|reset'):
+    with pytest.raises(OSError, match=r'(?i)ssl|closed|reset'):
         connect(rabbitmq, url=f'amqp://guest:guest@localhost:{rabbitmq.port}//', ssl=True)
 
 

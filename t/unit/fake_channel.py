@@ -45,6 +45,7 @@ class FakeClient:
     channel_errors = (ChannelFailure,)
 
     def __init__(self, batch_publish: bool = False) -> None:
+        self.connected = True
         self.declared_entities: set[Any] = set()
         self.transport = FakeTransport(batch_publish)
         self.transport_options: dict[str, Any] = {}

@@ -66,7 +66,7 @@ class TestNames:
             assert get_decoder(name)(encoder(b'abc')) == b'abc'
             assert compress(b'abc', name)[1] == content_type
 
-    @pytest.mark.parametrize('name', ['nope', 'GZIP', '', None, 'x' * 100_000])
+    @pytest.mark.parametrize('name', ['nope', 'GZIP', '', None, 5, ['gzip'], 'x' * 100_000])
     def test_unknown(self, name: Any) -> None:
         for look_up in (
             get_encoder,

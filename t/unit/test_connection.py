@@ -128,9 +128,21 @@ class TestArguments:
     def test_port(self, port: Any, expected: Any) -> None:
         assert Connection('h', port=port).port == expected
 
-    def test_bad_port(self) -> None:
-        with pytest.raises(ValueError, match=r"port='abc': must be a number"):
-            Connection('h', port='abc')
+    @pytest.mark.parametrize('port', ['abc', 1.5, -1, 70_000, '70000', True])
+    def test_bad_port(self, port: Any) -> None:
+        with pytest.raises(ValueError, match=r'^port=.*: must be a number from 0 to 65535'):
+            Connection('h', port=port)
+
+    @pytest.mark.parametrize('name', ['heartbeat', 'connect_timeout'])
+    @pytest.mark.parametrize('value', ['soon', -1, float('nan'), [3]])
+    def test_bad_seconds(self, name: str, value: Any) -> None:
+        with pytest.raises(ValueError, match=rf'^{name}=.*: must be a number of seconds'):
+            Connection('h', **{name: value})
+
+    @pytest.mark.parametrize('options', [5, ['password=secret'], 'password=secret'])
+    def test_bad_transport_options(self, options: Any) -> None:
+        with pytest.raises(TypeError, match=r'^transport_options is a dict, not (int|list|str)$'):
+            Connection('h', transport_options=options)
 
     @pytest.mark.parametrize(('given', 'expected'), [('3', 3.0), (0, 0), (None, None), (10, 10.0)])
     def test_heartbeat(self, given: Any, expected: Any) -> None:
@@ -374,6 +386,19 @@ class TestCopies:
         assert list(key)[:7] == ['memory', 'h', 'u', 'secret', 'v', 1, "{'x': 1}"]
         assert 'secret' not in repr(key)
         assert hash(key) == hash(pickle.loads(pickle.dumps(key)))
+
+    def test_nothing_in_the_key_shows_a_password(self) -> None:
+        c = Connection(
+            'memory://u:secret@h',
+            password='secret',
+            transport_options={'password': 'secret'},
+            ssl={'password': 'secret'},
+            alternates=['memory://u:secret@b'],
+        )
+        assert repr(c.__eqhash__()).startswith("<'memory', 'h', 'u', '**', '/', None")
+        assert 'secret' not in repr(c.__eqhash__())
+        own = Connection('own://u:secret@h', transport=OwnUrls)
+        assert 'secret' not in repr(own.__eqhash__())
 
 
 class TestHosts:
@@ -644,6 +669,12 @@ class TestEnsureConnection:
         broker.fail('connect', times=None)
         with pytest.raises(LinkFailure):
             connect_to(broker)._ensure_connection(max_retries=1, reraise_as_library_errors=False)
+
+    def test_error_says_where(self, broker: FakeBroker) -> None:
+        broker.fail('connect', times=None)
+        c = connect_to(broker, 'h', userid='u', password='secret', port=7)
+        with pytest.raises(OperationalError, match=r'^cannot connect to .*\*\*@h:7//: connect'):
+            c.ensure_connection(max_retries=0)
 
     def test_timeout_bounds_each_attempt(self, broker: FakeBroker) -> None:
         """A host that swallows the packets must not take longer than the whole may take."""

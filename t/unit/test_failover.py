@@ -33,9 +33,18 @@ class TestSplitHosts:
     def test_generator(self) -> None:
         assert split_hosts((host for host in 'ab'), None) == ('a', ['a', 'b'])
 
-    def test_nothing(self) -> None:
-        with pytest.raises(ValueError, match='list of hosts to connect to is empty'):
-            split_hosts([], None)
+    @pytest.mark.parametrize('hostname', [[], ';', ' ; ', ['', ';']])
+    def test_nothing(self, hostname: Any) -> None:
+        with pytest.raises(ValueError, match='no host to connect to'):
+            split_hosts(hostname, None)
+
+    @pytest.mark.parametrize('hosts', [5, b'amqp://u:secret@h', [None], ['a', 5]])
+    def test_no_text(self, hosts: Any) -> None:
+        with pytest.raises(TypeError, match=r'^hostname .* host name') as caught:
+            split_hosts(hosts, None)
+        with pytest.raises(TypeError, match=r'^alternates .* host name'):
+            split_hosts('a', hosts)
+        assert 'secret' not in str(caught.value)
 
 
 class TestFindStrategy:

@@ -16,6 +16,7 @@ from kombu import Connection, Consumer, Exchange, Producer, Queue, _late
 from kombu.exceptions import (
     BatchPublishError,
     EncodeError,
+    NotBoundError,
     OperationalError,
     SerializerNotInstalled,
 )
@@ -282,6 +283,12 @@ class TestDeclaring:
         Producer(channel).publish(1, declare=Queue('q'))
         assert channel.names() == ['queue_declare', 'basic_publish']
 
+    @pytest.mark.parametrize('declare', ['q', ['q']])
+    def test_only_a_name(self, channel: FakeChannel, declare: Any) -> None:
+        with pytest.raises(TypeError, match="'q' is only a name: declare a "):
+            Producer(channel).publish(1, declare=declare)
+        assert not channel.names()
+
     def test_changed_exchange_is_declared(self, channel: FakeChannel) -> None:
         producer = Producer(channel, Exchange('e'))
         producer.publish(1)
@@ -467,6 +474,14 @@ class TestProducer:
         connection.default_channel.close()
         producer.publish(2)
         assert broker.count('basic_publish') == 2
+
+    def test_without_a_channel(self) -> None:
+        with pytest.raises(NotBoundError, match='no channel'):
+            Producer(None, 'x').publish(1)
+
+    def test_no_exchange(self, channel: FakeChannel) -> None:
+        with pytest.raises(TypeError, match='5 is no exchange'):
+            Producer(channel, 5)  # type: ignore[arg-type]
 
     def test_on_return(self, channel: FakeChannel) -> None:
         Producer(channel, on_return=print)

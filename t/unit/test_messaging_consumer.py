@@ -61,6 +61,25 @@ class TestConsuming:
             with pytest.raises(TypeError, match=r"Queue\('q'\)"):
                 Consumer(channel, names)  # type: ignore[arg-type]
 
+    @pytest.mark.parametrize(
+        ('arguments', 'text'),
+        [
+            ({'queues': 5}, 'queues is a kombu.Queue, or a list of them, not 5'),
+            ({'queues': [None]}, 'None is no queue'),
+            ({'callbacks': print}, r'callbacks is a list of functions: write \[<built-in'),
+        ],
+    )
+    def test_wrong_kind(self, channel: FakeChannel, arguments: Any, text: str) -> None:
+        with pytest.raises(TypeError, match=text):
+            Consumer(channel, **arguments)
+
+    @pytest.mark.parametrize('count', ['x', -1, None, 1.5])
+    def test_bad_credit_is_not_told_to_the_channel(self, channel: FakeChannel, count: Any) -> None:
+        """The virtual broker would find it out while delivering, in the thread of somebody else."""
+        with pytest.raises(ValueError, match='prefetch_count must be a number'):
+            Consumer(channel, Queue('q')).qos(prefetch_count=count)
+        assert 'basic_qos' not in channel.names()
+
     def test_last_one_waits_for_the_answer(self, channel: FakeChannel) -> None:
         """When `consume` returns, all of them are consumed from."""
         consumer = Consumer(channel, [Queue('a'), Queue('b')], no_ack=True)
@@ -192,10 +211,18 @@ class TestConsumerContext:
     @pytest.mark.parametrize('error', [LinkFailure(), ChannelFailure()])
     def test_broken_connection_is_not_used(self, channel: FakeChannel, error: Exception) -> None:
         consumer = Consumer(channel, Queue('q'))
+        channel.client.connected = False
         with pytest.raises(type(error)), consumer:
             raise error
         assert 'basic_cancel' not in channel.names()
         assert not consumer.consuming_from('q')
+
+    @pytest.mark.parametrize('error', [LinkFailure(), ChannelFailure()])
+    def test_error_of_something_else(self, channel: FakeChannel, error: Exception) -> None:
+        """A missing file is an `OSError` like a lost connection; the consumer must not go on."""
+        with pytest.raises(type(error)), Consumer(channel, Queue('q')):
+            raise error
+        assert channel.names()[-1] == 'basic_cancel'
 
     def test_cannot_cancel(self, channel: FakeChannel) -> None:
         """What cannot be cancelled as its connection broke has ended anyway."""

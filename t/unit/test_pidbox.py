@@ -169,6 +169,18 @@ class TestCalling:
         node.reply = reply  # type: ignore[method-assign, assignment]
         assert mailbox.call(['a'], 'ping', timeout=0.01) == []
 
+    @pytest.mark.parametrize('headers', [{'clock': 'x'}, {'expires': 'x'}, {'ticket': ['x']}])
+    def test_malformed_reply(self, mailbox: Mailbox, headers: dict[str, Any]) -> None:
+        def reply(*args: Any) -> None:
+            producer = Producer(mailbox.connection)
+            for given in (headers, {}):
+                producer.publish(
+                    {'a': 1}, mailbox.oid, exchange=mailbox.reply_exchange, headers=given
+                )
+
+        start(mailbox, 'a', ask=reply)
+        assert {'a': 1} in mailbox.multi_call('ask', timeout=1, limit=2)
+
     def test_unreadable_reply(self, mailbox: Mailbox, caplog: pytest.LogCaptureFixture) -> None:
         node, _ = start(mailbox, 'a')
 
@@ -176,7 +188,7 @@ class TestCalling:
             Producer(node.channel).publish(data, routing_key, exchange=exchange, serializer='yaml')
 
         node.reply = reply  # type: ignore[method-assign, assignment]
-        assert mailbox.call(['a'], 'ping', timeout=0.01) == []
+        assert mailbox.call(['a'], 'ping', timeout=0.1) == []
         assert 'cannot decode a reply' in caplog.text
 
     @pytest.mark.parametrize('destination', ['a', 3, {'a'}])
@@ -297,6 +309,33 @@ class TestNode:
         message = {'method': 'cmd', 'pattern': 'a', 'matcher': 'unknown'}
         assert self.node().handle_message(message) is None
         assert 'unknown' in caplog.text
+
+    @pytest.mark.parametrize(
+        'body',
+        [
+            'text',
+            ['list'],
+            {},
+            {'method': 5},
+            {'method': 'ping', 'arguments': [1]},
+            {'method': 'ping', 'destination': 5},
+            {'method': 'ping', 'pattern': 5, 'matcher': 'glob'},
+            {'method': 'ping', 'reply_to': 'x', 'ticket': 't'},
+            {'method': 'ping', 'reply_to': {'exchange': 'e'}, 'ticket': 't'},
+        ],
+    )
+    def test_malformed_command(
+        self, mailbox: Mailbox, caplog: pytest.LogCaptureFixture, body: Any
+    ) -> None:
+        """Whoever may publish can send one; the node, and what else consumes there, goes on."""
+        start(mailbox, 'a')
+        producer = Producer(mailbox.connection)
+        producer.publish(
+            body, exchange=mailbox.exchange, serializer='json', headers={'clock': 'late'}
+        )
+        mailbox.connection.drain_events(timeout=1)
+        assert 'malformed command' in caplog.text
+        assert mailbox.multi_call('ping', timeout=1, limit=1) == [{'a': 'pong a'}]
 
     def test_clock(self) -> None:
         class Message:

@@ -11,7 +11,12 @@ import pytest
 
 from kombu import pools
 from kombu.connection import ChannelPool, Connection, ConnectionPool, PooledConnection
-from kombu.exceptions import ChannelLimitExceeded, ConnectionLimitExceeded, LimitExceeded
+from kombu.exceptions import (
+    ChannelLimitExceeded,
+    ConnectionLimitExceeded,
+    LimitExceeded,
+    NotBoundError,
+)
 from kombu.messaging import Producer
 from kombu.pools import PoolGroup, ProducerPool
 from kombu.utils.functional import lazy
@@ -175,6 +180,13 @@ class TestProducerPool:
             assert again is producer
             assert again.__connection__ is acquired
 
+    def test_producer_that_went_back_says_so(self, connection: Connection) -> None:
+        producer = self.pool(connection).acquire()
+        producer.release()
+        producer.release()
+        with pytest.raises(NotBoundError, match='went back to its pool'):
+            producer.publish('x')
+
     def test_limit_is_that_of_the_connections(self, connection: Connection) -> None:
         pool = self.pool(connection, 3)
         assert pool.limit == 3
@@ -291,6 +303,14 @@ class TestGroups:
             pools.set_limit(1)
         assert pools.get_limit() == other.limit == busy.limit == before
         assert pools.set_limit(1, force=True) == 1
+
+    @pytest.mark.parametrize(('limit', 'error'), [('3', TypeError), (-1, ValueError)])
+    def test_set_limit_that_is_none(self, limit: Any, error: type[Exception]) -> None:
+        """Also where there is no pool yet that would refuse it."""
+        before = pools.get_limit()
+        with pytest.raises(error):
+            pools.set_limit(limit)
+        assert pools.get_limit() == before
 
     def test_set_limit_of_no_number(self) -> None:
         with pytest.raises(TypeError, match='must be an int, not bool'):

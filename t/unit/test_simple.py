@@ -55,6 +55,29 @@ class TestGet:
         simple.put(1)
         assert simple.get_nowait().payload == 1
 
+    @pytest.mark.parametrize('timeout', [0, -1])
+    def test_no_time_to_wait_is_enough_for_what_is_there(
+        self, simple: SimpleQueue, timeout: float
+    ) -> None:
+        simple.put(1)
+        assert simple.get(timeout=timeout).payload == 1
+
+    @pytest.mark.parametrize('answer', ['a third one', None])
+    def test_delivered_while_asking(
+        self, simple: SimpleQueue, monkeypatch: pytest.MonkeyPatch, answer: Any
+    ) -> None:
+        """What a broker sent to the consumer arrives before the answer to a later question."""
+
+        def get(**kwargs: Any) -> Any:
+            simple.buffer.extend(['first', 'second'])
+            return answer
+
+        monkeypatch.setattr(simple.queue, 'get', get)
+        assert simple.get_nowait() == 'first'
+        assert simple.get_nowait() == 'second'
+        assert list(simple.buffer) == ([answer] if answer else [])
+        simple.buffer.clear()
+
     def test_other_events_do_not_prolong_it(
         self, simple: SimpleQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -185,6 +208,10 @@ class TestDefinition:
     def test_queue_given(self, connection: Connection) -> None:
         simple = SimpleQueue(connection, Queue('simple-given', Exchange('simple-x'), 'k'))
         assert (simple.producer.exchange.name, simple.producer.routing_key) == ('simple-x', 'k')
+
+    def test_queue_that_is_none(self, connection: Connection) -> None:
+        with pytest.raises(TypeError, match='5 is neither a name nor a '):
+            SimpleQueue(connection, 5)
 
     @pytest.mark.parametrize('name', ['simple-plain', ''])
     def test_queue_of_the_default_exchange(self, connection: Connection, name: str) -> None:

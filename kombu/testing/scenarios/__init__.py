@@ -1,0 +1,1 @@
+"""The scenarios, group by group."""

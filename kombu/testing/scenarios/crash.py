@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ..bench import Bench
@@ -85,6 +86,24 @@ class Crash(Scenarios):
         missing = set(range(10)) - acknowledged - set(rest)
         check(not missing, f'lost: {sorted(missing)}')
         check(len(rest) < 10, f'everything came back, although {sorted(acknowledged)} were settled')
+
+    @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=50)
+    def test_crash_any_moment(self, bench: Bench) -> None:
+        """A busy consumer killed at any moment, between taking and recording too, loses nothing"""
+        queue = bench.queue(survivor(bench).channel())
+        bench.publish(queue, *range(1500))
+        children = []
+        for number in range(8):
+            children.append(mortal(bench, 'work', queue, prefetch=5))
+            children[-1].line('got')
+            time.sleep(0.003 * number)
+            children[-1].kill()
+        finished = {int(number) for child in children for number in child.said('acked')}
+        # The last one of each may have been acknowledged without being reported.
+        finished |= {int(child.said('got')[-1]) for child in children}
+        rest = set(recovered(bench, queue, 1500 - len(finished)))
+        missing = set(range(1500)) - finished - rest
+        check(not missing, f'lost: {sorted(missing)}')
 
     @scenario('crash', requires={'processes'}, needs={'processes'}, seconds=50)
     def test_crash_publisher(self, bench: Bench) -> None:

@@ -250,7 +250,7 @@ class Fidelity(Scenarios):
     @scenario('fidelity')
     def test_fidelity_properties(self, bench: Bench) -> None:
         """The properties of AMQP arrive: correlation_id, reply_to, message_id, type, app_id,
-        timestamp"""
+        user_id, timestamp"""
         queue = bench.queue(bench.channel())
         bench.publish(queue, 'x', timestamp=1795363445, **PROPERTIES)
         got = bench.take(queue).properties

@@ -171,6 +171,32 @@ class Hygiene(Scenarios):
             )
 
     @scenario('hygiene')
+    def test_hygiene_closed_entities(self, bench: Bench) -> None:
+        """So do queues, exchanges, producers and consumers of a closed channel"""
+        connection = bench.connect()
+        errors = bench.errors(connection)
+        channel = connection.channel()
+        exchange = bench.exchange(channel)
+        queue = bench.queue(channel, exchange=exchange, routing_key='a')
+        producer = channel.Producer(auto_declare=False)
+        consumer = channel.Consumer([queue], auto_declare=False)
+        channel.close()
+        calls: dict[str, Callable[[], Any]] = {
+            'Queue.declare': queue.declare,
+            'Queue.get': queue.get,
+            'Queue.purge': queue.purge,
+            'Queue.delete': queue.delete,
+            'Queue.bind_to': partial(queue.bind_to, exchange, 'b'),
+            'Exchange.declare': exchange.declare,
+            'Exchange.delete': exchange.delete,
+            'Producer.publish': partial(producer.publish, 'x', exchange='', routing_key=queue.name),
+            'Consumer.consume': consumer.consume,
+            'Consumer.qos': partial(consumer.qos, prefetch_count=1),
+        }
+        for name, call in calls.items():
+            raises(errors, call, f'{name}() on a closed channel')
+
+    @scenario('hygiene')
     def test_hygiene_closed_message(self, bench: Bench) -> None:
         """Settling a message whose channel is closed raises a documented error, and settles
         nothing"""

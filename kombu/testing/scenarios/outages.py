@@ -5,13 +5,16 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+from kombu.entity import Queue
 from kombu.exceptions import KombuError
+from kombu.mixins import ConsumerMixin
 
 from ..bench import Bench, drain
-from ..checks import Broken, check, equal, together
+from ..checks import Broken, check, equal, eventually, together
 from ..scenario import Scenarios, scenario
 from .faults import DEADLINE, RETRY, usable
 
@@ -41,6 +44,33 @@ class Cutter:
     def _run(self) -> None:
         while self.done < self.times and not self._stop.wait(self.interval):
             self.done += self.proxy.cut(reset=self.done % 2 == 0) > 0
+
+
+class Worker(ConsumerMixin):
+    """An application's consumer."""
+
+    def __init__(self, connection: Any, name: str) -> None:
+        self.connection = connection
+        self.name = name
+        self.bodies: list[Any] = []
+
+    def get_consumers(self, Consumer: Any, channel: Any) -> list[Any]:
+        return [Consumer([Queue(self.name, no_declare=True)], on_message=self.on_message)]
+
+    def on_message(self, message: Any) -> None:
+        self.bodies.append(message.decode())
+        message.ack()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run in a thread of its own."""
+        thread = threading.Thread(target=self.run, daemon=True, name='mixin')
+        thread.start()
+        try:
+            yield
+        finally:
+            self.should_stop = True
+            thread.join(5)
 
 
 def publish_through(bench: Bench, connection: Any, name: str, numbers: range) -> list[int]:
@@ -200,6 +230,47 @@ class Outages(Scenarios):
         check(isinstance(result, bench.errors(connection)), f'not noticed in 15 s: {result!r}')
         proxy.heal()
         usable(bench, connection)
+
+    @scenario('fault', requires={'heartbeats'}, needs={'proxy'}, seconds=50)
+    def test_fault_heartbeat_publishing(self, bench: Bench) -> None:
+        """So it is by a publisher without confirms, who would otherwise publish into the void"""
+        url, proxy = bench.proxy()
+        connection = bench.connect(url, heartbeat=1, connect_timeout=2)
+        queue = bench.queue(connection.channel())
+        proxy.stall()
+        start = time.monotonic()
+
+        def publish() -> None:
+            while time.monotonic() < start + 15:
+                bench.publish(queue, 'x')
+                time.sleep(0.1)
+
+        result = bench.ends(25, publish, 'publishing')
+        check(isinstance(result, bench.errors(connection)), f'not noticed in 15 s: {result!r}')
+
+    @scenario('fault', requires={'heartbeats'}, needs={'proxy'}, seconds=50)
+    def test_fault_mixin(self, bench: Bench) -> None:
+        """A ConsumerMixin goes on after a cut, and after a link that swallowed everything"""
+        url, proxy = bench.proxy()
+        queue = bench.queue(bench.channel())
+        worker = Worker(bench.impatient(url, heartbeat=1), queue.name)
+        with worker.running():
+            faults: tuple[tuple[Callable[[], object], float], ...] = (
+                (proxy.heal, 0),
+                (proxy.cut, 0),
+                # Long enough for both sides to give the other up.
+                (proxy.swallow, 4),
+            )
+            for number, (fault, seconds) in enumerate(faults):
+                fault()
+                time.sleep(seconds)
+                proxy.heal()
+                bench.publish(queue, number)
+                eventually(
+                    lambda: number in worker.bodies,  # noqa: B023
+                    12 * bench.target.patience,
+                    what=f'message {number}',
+                )
 
     @scenario('fault', needs={'proxy'}, seconds=50)
     def test_fault_release_half_open(self, bench: Bench) -> None:

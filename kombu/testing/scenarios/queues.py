@@ -237,7 +237,7 @@ class Queues(Scenarios):
         queue.delete()
         exchange(connection.channel()).delete(if_unused=True)
 
-    @scenario('queue')
+    @scenario('queue', requires={'passive'})
     def test_queue_missing(self, bench: Bench) -> None:
         """Getting or consuming from a queue that does not exist raises a channel error"""
         connection = bench.connect()

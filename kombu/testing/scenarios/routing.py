@@ -77,6 +77,7 @@ HEADERS_WITH_X: tuple[tuple[dict[str, Any], tuple[tuple[dict[str, Any], bool], .
 
 
 def topics_match(bench: Bench, table: Any) -> None:
+    """Check patterns against the keys they must match, and those they must not."""
     channel = bench.channel()
     exchange = bench.exchange(channel, 'topic')
     queues = [
@@ -92,6 +93,7 @@ def topics_match(bench: Bench, table: Any) -> None:
 
 
 def headers_match(bench: Bench, table: Any) -> None:
+    """Check arguments of headers bindings against the headers they must match or not."""
     channel = bench.channel()
     for arguments, cases in table:
         exchange = bench.exchange(channel, 'headers')
@@ -103,6 +105,7 @@ def headers_match(bench: Bench, table: Any) -> None:
 
 
 def mandatory(bench: Bench, connection: Any) -> None:
+    """Publish a message that can be routed, and one that cannot, as mandatory."""
     channel = connection.channel()
     exchange = bench.exchange(channel, 'direct')
     queue = bench.queue(channel, exchange=exchange, routing_key='a')

@@ -232,6 +232,7 @@ class Channel(Publisher, AMQPChannel, base.StdChannel):  # type: ignore[misc]  #
             raise RecoverableConnectionError(f'channel {self.channel_id} is closed')
 
     def _call(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        self._claim()
         found = super()._call(*args, **kwargs)
         self._handle_returned_if_wanted()
         return found
@@ -404,7 +405,7 @@ class Channel(Publisher, AMQPChannel, base.StdChannel):  # type: ignore[misc]  #
 
         Its callback runs in the thread that does this, when that drains events.
         """
-        self._connected().inboxes.consuming(self)
+        self._claim()
         return super().basic_consume(*args, **kwargs)
 
     def basic_cancel(self, consumer_tag: str, nowait: bool = False, argsig: str = 'sb') -> Any:

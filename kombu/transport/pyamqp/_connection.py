@@ -40,8 +40,10 @@ WRITE_TIMEOUT = 30.0
 CLOSE_TIMEOUT = 5.0
 #: Seconds between two looks at the socket by a thread that does nothing but publish.
 LOOK_INTERVAL = 0.001
-#: Publishing reads no more deliveries while this many wait to be handed out.
-MAX_WAITING = 10_000
+
+
+#: Why nothing arrives any more on a connection that was closed here.
+_CLOSED = RecoverableConnectionError('connection already closed')
 
 
 class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is untyped
@@ -218,12 +220,15 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
     def _await_event(self, inbox: Any, limit: float | None) -> None:
         """Wait until there may be something in an inbox."""
         until = limit
-        if len(self.inboxes) > 1:
-            if self.inboxes.adopt(inbox):
+        inboxes = self.inboxes
+        if len(inboxes) > 1:
+            if inboxes.adopt(inbox):
                 return
-            again = monotonic() + self.inboxes.patience(inbox)
+            again = monotonic() + inboxes.patience(inbox)
             until = again if limit is None else min(limit, again)
-        if not self.reader.wait(inbox, until) and until == limit:
+        if self.reader.wait(inbox, until) or until != limit:
+            return
+        if len(inboxes) == 1 or not inboxes.adopt(inbox):
             raise TimeoutError('timed out')
 
     def blocking_read(self, timeout: float | None = None) -> None:
@@ -231,13 +236,17 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         self.drain_events(timeout)
 
     def look(self) -> None:
-        """File what has arrived, without waiting."""
-        if self.inboxes.backlog() < MAX_WAITING:
+        """File what has arrived, without waiting.
+
+        As long as there are events that nobody has come for nothing is read: the consumers are
+        slower than the broker then, and it is to notice.
+        """
+        if not self.inboxes.pending():
             self.reader.poll()
             self.after_reading()
 
     def glance(self) -> None:
-        """Look now and then: a thread that only publishes would not hear of errors."""
+        """Look, but not all the time: for what is done often and would not hear of errors."""
         now = monotonic()
         if now >= self._next_look:
             self._next_look = now + LOOK_INTERVAL
@@ -348,7 +357,7 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         """Close the socket and let go of everything, without a word to the broker."""
         wire, self._transport = self._transport, None
         if self.reader.failure is None:
-            self.reader.failure = RecoverableConnectionError('connection already closed')
+            self.reader.failure = _CLOSED
         if wire is not None:
             wire.close()
         channels, self.channels = self.channels, None
@@ -373,8 +382,12 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
 
     def _gone(self) -> BaseException:
         """Make the error for using a connection that is closed."""
-        error = RecoverableConnectionError('connection already closed')
-        error.__cause__ = self.reader.failure
+        failure = self.reader.failure
+        if failure is None:
+            return RecoverableConnectionError('not connected')
+        reason = '' if failure is _CLOSED else f': {failure}'
+        error = RecoverableConnectionError(f'connection already closed{reason}')
+        error.__cause__ = failure
         return error
 
     def _unanswered(self) -> None:
@@ -399,7 +412,7 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
     ) -> Any:
         """Open a channel, or return the one of that number."""
         channels = self.channels
-        if channels is None:
+        if channels is None or self._transport is None:
             raise self._gone()
         if channel_id in channels:
             return channels[channel_id]
@@ -469,7 +482,7 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         if not self.heartbeat:
             return
         self.look()
-        if self.inboxes.backlog() >= MAX_WAITING and wire.wait_readable(0):
+        if self.inboxes.pending() and wire.wait_readable(0):
             # What has arrived has to wait, but it has arrived.
             self.reader.heard = monotonic()
         try:

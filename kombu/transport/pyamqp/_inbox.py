@@ -4,10 +4,10 @@ The thread that reads the socket runs no callbacks.  It puts deliveries, returne
 cancelled consumers and the like into the *inbox* of the thread that uses the channel, whose next
 `drain_events` runs them.
 
-A channel belongs to the thread that opened it, and from then on to the one that starts consuming on
-it.  Its inbox moves to another thread only when its own does not come for its messages (see
-`Inboxes.adopt`): a consumer may be set up in one thread and drained in another, or in one after the
-other, but no two threads are at work on it at the same time.
+A channel belongs to the thread that last called something on it, or, once it has consumers, to the
+one that starts consuming on it.  Its inbox moves to another thread only when its own does not come
+for its messages (see `Inboxes.adopt`): a consumer may be set up in one thread and drained in
+another, or in one after the other, but no two threads are at work on it at the same time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Event:
 class Inbox:
     """The events of one thread, in the order they arrived."""
 
-    __slots__ = ('__weakref__', 'channels', 'draining', 'event', 'events', 'seen', 'thread')
+    __slots__ = ('channels', 'draining', 'event', 'events', 'ident', 'seen', 'thread')
 
     def __init__(self) -> None:
         self.events: deque[Event] = deque()
@@ -58,6 +58,7 @@ class Inbox:
         #: When (`monotonic`) the thread last cared.
         self.seen = monotonic()
         self.thread = threading.current_thread()
+        self.ident = threading.get_ident()
 
     @property
     def ready(self) -> bool:
@@ -117,11 +118,6 @@ class Inboxes:
     def __len__(self) -> int:
         return len(self._by_thread)
 
-    def backlog(self) -> int:
-        """Return how many events wait for the calling thread."""
-        inbox = self._by_thread.get(threading.get_ident())
-        return 0 if inbox is None else len(inbox.events)
-
     def pending(self) -> bool:
         """Tell whether there are events for any thread."""
         return any(inbox.events for inbox in list(self._by_thread.values()))
@@ -149,20 +145,14 @@ class Inboxes:
 
     def tidy(self, inbox: Inbox) -> None:
         """Drop an inbox that nothing will be put into any more."""
-        if not inbox.channels and not inbox.draining:
-            for thread, found in list(self._by_thread.items()):
-                if found is inbox:
-                    self._by_thread.pop(thread, None)
+        if not inbox.channels and not inbox.draining and self._by_thread.get(inbox.ident) is inbox:
+            self._by_thread.pop(inbox.ident, None)
 
-    def consuming(self, channel: Any) -> None:
-        """Give a channel to the calling thread, which starts to consume on it.
-
-        Where there are other consumers on it already it stays where it is.
-        """
+    def claim(self, channel: Any) -> None:
+        """Give a channel to the calling thread."""
         mine = self.mine()
-        mine.thread = threading.current_thread()
         mine.seen = monotonic()
-        if channel.inbox is not mine and not channel.callbacks:
+        if channel.inbox is not mine:
             self._move([channel], mine)
 
     def adopt(self, mine: Inbox) -> bool:
@@ -194,3 +184,4 @@ class Inboxes:
                 to.events.extend(inbox.withdraw(channel))
                 to.channels.add(channel)
                 channel.inbox = to
+                self.tidy(inbox)

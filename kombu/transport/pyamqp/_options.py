@@ -21,15 +21,16 @@ def _count(value: Any) -> int | None:
 
 def _callable(value: Any) -> Any:
     """Take something to call, or None."""
-    if value is not None and not callable(value):
-        raise TypeError('must be callable')
-    return value
+    if value is None or callable(value):
+        return value
+    raise TypeError('must be callable')
 
 
 def _socket_settings(value: Any) -> dict[int, Any]:
     """Take options of the TCP level; the keys may be their names."""
+    given: dict[Any, Any] = mapping(value)
     settings = {}
-    for key, setting in mapping(value).items():
+    for key, setting in given.items():
         number = getattr(socket, key, None) if isinstance(key, str) else key
         if not isinstance(number, int):
             raise ValueError(f'this system has no socket option {key!r}')

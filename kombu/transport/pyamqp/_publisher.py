@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from struct import Struct
@@ -35,7 +36,9 @@ class Publisher(Caller):
 
     channel_id: Any
     connection: Any
+    callbacks: Any
     events: Any
+    inbox: Any
     _confirm_selected: bool
 
     def _start_publishing(self) -> None:
@@ -46,6 +49,14 @@ class Publisher(Caller):
         self._returned: deque[tuple[Any, ...]] = deque()
         #: Makes the error with which the broker closed the channel, until somebody was told.
         self._trouble: Callable[[], BaseException] | None = None
+
+    def _claim(self) -> None:
+        """Have events of the channel go to the calling thread, unless it consumes for another."""
+        connection = self.connection
+        if connection is None or self.callbacks:
+            return
+        if self.inbox.ident != threading.get_ident():
+            connection.inboxes.claim(self)
 
     def _raise_trouble(self) -> None:
         trouble, self._trouble = self._trouble, None
@@ -91,6 +102,7 @@ class Publisher(Caller):
         connection = self.connection
         if connection is None:
             raise RecoverableConnectionError('basic_publish: connection closed')
+        self._claim()
         connection.glance()
         if self._trouble is not None:
             self._raise_trouble()
@@ -118,6 +130,7 @@ class Publisher(Caller):
     ) -> Any:
         """Publish a message and wait for the broker to confirm it; see `basic_publish`."""
         connection = self._connected()
+        self._claim()
         seconds = timeout if confirm_timeout is None else confirm_timeout
         if seconds is None:
             seconds = connection.answer_timeout

@@ -12,6 +12,7 @@ from calendar import timegm
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from decimal import Decimal
+from functools import lru_cache
 from struct import Struct
 from struct import error as StructError
 from typing import Any
@@ -42,8 +43,10 @@ _tagged_decimal = Struct('>cBi').pack
 
 #: A short string has one octet for its length (AMQP 0-9-1, 4.2.5.3).
 MAX_SHORTSTR = 255
-#: 32-bit integers that are written as such; the asymmetry is py-amqp's.
-INT32 = range(-2147483647, 2147483648)
+#: Names of table fields kept in either form: those of headers are the same again and again.
+KEYS = 1024
+#: Integers up to this, either way, are written in 32 bits.
+MAX_INT32 = 2147483647
 
 
 def shortstr(value: str | bytes | None, what: str = 'value') -> bytes:
@@ -71,7 +74,9 @@ def _encode_bool(value: bool) -> bytes:
 
 
 def _encode_int(value: int) -> bytes:
-    return _tagged_i32(b'I', value) if value in INT32 else _tagged_i64(b'L', value)
+    if -MAX_INT32 <= value <= MAX_INT32:
+        return _tagged_i32(b'I', value)
+    return _tagged_i64(b'L', value)
 
 
 def _encode_float(value: float) -> bytes:
@@ -96,8 +101,16 @@ def _encode_dict(value: Mapping[Any, Any]) -> bytes:
     return b'F' + encode_table(value)
 
 
-def _encode_list(value: list[Any] | tuple[Any, ...]) -> bytes:
-    raw = b''.join([_encode_item(item, '[]') for item in value])
+def _encode_list(values: list[Any] | tuple[Any, ...]) -> bytes:
+    parts = []
+    value: Any = None
+    try:
+        for value in values:
+            encode = _ENCODERS.get(type(value)) or _encoder_for(value)
+            parts.append(encode(value))
+    except (StructError, ValueError) as exc:
+        raise _impossible(value, exc) from exc
+    raw = b''.join(parts)
     return _tagged_size(b'A', len(raw)) + raw
 
 
@@ -120,38 +133,44 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
 }
 
 
-def _encoder_for(value: Any) -> Callable[[Any], bytes] | None:
+def _encoder_for(value: Any) -> Callable[[Any], bytes]:
     """Find the encoder of a subclass of one of the types above."""
     for kind, encode in _ENCODERS.items():
         if isinstance(value, kind):
             return encode
-    return None
+    raise FrameSyntaxError(f'a {type(value).__name__} cannot be put into an AMQP table: {value!r}')
 
 
-def _encode_item(value: Any, key: Any) -> bytes:
-    encode = _ENCODERS.get(type(value)) or _encoder_for(value)
-    if encode is None:
-        raise FrameSyntaxError(
-            f'{key!r}: a {type(value).__name__} cannot be put into an AMQP table: {value!r}'
-        )
-    try:
-        return encode(value)
-    except (StructError, ValueError) as exc:
-        raise FrameSyntaxError(
-            f'{key!r}: {value!r} cannot be put into an AMQP table: {exc}'
-        ) from exc
+def _impossible(value: Any, reason: Exception, key: Any = None) -> FrameSyntaxError:
+    where = '' if key is None else f'{key!r}: '
+    return FrameSyntaxError(f'{where}{value!r} cannot be put into an AMQP table: {reason}')
+
+
+@lru_cache(KEYS)
+def _encode_key(key: str | bytes) -> bytes:
+    return shortstr(key, 'the name of a table field')
 
 
 def encode_table(table: Mapping[Any, Any]) -> bytes:
     """Encode a field table.
 
     Raises:
-        FrameSyntaxError: a value has a type that AMQP has no word for, or is out of range.
+        FrameSyntaxError: a value has a type that AMQP has no word for, or is out of range, or a key
+            is too long.
     """
     parts = []
-    for key, value in table.items():
-        parts.append(shortstr(key, 'the name of a table field'))
-        parts.append(_encode_item(value, key))
+    key: Any = None
+    value: Any = None
+    encoders = _ENCODERS
+    try:
+        for key, value in table.items():
+            parts.append(_encode_key(key))
+            encode = encoders.get(type(value)) or _encoder_for(value)
+            parts.append(encode(value))
+    except FrameSyntaxError as exc:
+        raise FrameSyntaxError(f'{key!r}: {exc.message}') from exc
+    except (StructError, ValueError) as exc:
+        raise _impossible(value, exc, key) from exc
     raw = b''.join(parts)
     return _u32.pack(len(raw)) + raw
 
@@ -159,18 +178,17 @@ def encode_table(table: Mapping[Any, Any]) -> bytes:
 # -- decoding
 
 
-def _text(raw: bytes) -> str | bytes:
-    """Return what was written as text; bytes travel under the same letter."""
-    try:
-        return raw.decode('utf-8', 'surrogatepass')
-    except UnicodeDecodeError:
-        return raw
+# Text and bytes travel under the same letter: what is no text is bytes.
 
 
 def _decode_str(buf: bytes, at: int) -> tuple[Any, int]:
     start = at + 4
     end = start + _u32.unpack_from(buf, at)[0]
-    return _text(buf[start:end]), end
+    raw = buf[start:end]
+    try:
+        return raw.decode('utf-8', 'surrogatepass'), end
+    except UnicodeDecodeError:
+        return raw, end
 
 
 def _decode_bytes(buf: bytes, at: int) -> tuple[Any, int]:
@@ -200,7 +218,10 @@ def _decode_array(buf: bytes, at: int) -> tuple[Any, int]:
     at += 4
     items = []
     while at < end:
-        value, at = _decode_item(buf, at)
+        decode = _DECODERS.get(buf[at])
+        if decode is None:
+            raise _unknown_type(buf[at])
+        value, at = decode(buf, at + 1)
         items.append(value)
     return items, at
 
@@ -220,6 +241,14 @@ def _number(format: str) -> Callable[[bytes, int], tuple[Any, int]]:
     return decode
 
 
+@lru_cache(KEYS)
+def _decode_key(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode('utf-8', 'surrogatepass')
+    except UnicodeDecodeError:
+        return raw
+
+
 def decode_table(buf: bytes, at: int) -> tuple[dict[Any, Any], int]:
     """Decode the field table that begins at offset `at`; return it with the offset of what follows.
 
@@ -229,11 +258,14 @@ def decode_table(buf: bytes, at: int) -> tuple[dict[Any, Any], int]:
     end = at + 4 + _u32.unpack_from(buf, at)[0]
     at += 4
     table = {}
+    decoders = _DECODERS
     while at < end:
         start = at + 1
         at = start + buf[at]
-        key = _text(buf[start:at])
-        table[key], at = _decode_item(buf, at)
+        decode = decoders.get(buf[at])
+        if decode is None:
+            raise _unknown_type(buf[at])
+        table[_decode_key(buf[start:at])], at = decode(buf, at + 1)
     return table, at
 
 
@@ -260,12 +292,8 @@ _DECODERS: dict[int, Callable[[bytes, int], tuple[Any, int]]] = {
 }
 
 
-def _decode_item(buf: bytes, at: int) -> tuple[Any, int]:
-    try:
-        decode = _DECODERS[buf[at]]
-    except KeyError:
-        raise FrameSyntaxError(f'the type {chr(buf[at])!r} of a table field is not known') from None
-    return decode(buf, at + 1)
+def _unknown_type(letter: int) -> FrameSyntaxError:
+    return FrameSyntaxError(f'the type {chr(letter)!r} of a table field is not known')
 
 
 # -- properties

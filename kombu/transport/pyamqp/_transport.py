@@ -196,7 +196,7 @@ class Transport(base.Transport):
         if connection.channels is None or not connection.connected:
             return False
         try:
-            connection.look()
+            connection.glance()
         except self.connection_errors:
             return False
         return bool(connection.connected)

@@ -161,11 +161,11 @@ class DeclaringChannel(AbstractChannel):
         nowait: bool = False,
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
-        """Undo `exchange_bind`; a binding that is not there is no error."""
+        """Undo `exchange_bind`; a binding, or an exchange, that is not there is no error."""
         self._check_open()
         with self.state.lock:
-            origin = self._exchange_or_raise(source)
-            if origin.exchanges is not None:
+            origin = self.state.exchanges.get(source)
+            if origin is not None and origin.exchanges is not None:
                 row = self.typeof(source).prepare_bind(destination, source, routing_key, arguments)
                 if origin.exchanges.discard(row, arguments):
                     self._delete_unused_exchange(source)
