@@ -9,7 +9,7 @@ from typing import Any
 from kombu import messaging
 from kombu.exceptions import EncodeError
 from kombu.log import get_logger
-from kombu.matcher import MatcherNotInstalled, match
+from kombu.matcher import match
 from kombu.utils.encoding import safe_repr
 from kombu.utils.functional import reprcall
 
@@ -173,7 +173,7 @@ class Node:
             mine = self._is_addressed(
                 body.get('destination'), body.get('pattern'), body.get('matcher')
             )
-        except MatcherNotInstalled as exc:
+        except Exception as exc:  # no such matcher, a pattern that is none, a matcher's own
             logger.error('cannot tell whom a command is for: %s: %r', exc, body)
             return None
         return self.dispatch(**body) if mine else None

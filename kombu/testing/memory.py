@@ -13,13 +13,16 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kombu.connection import Connection
 from kombu.transport._memory_broker import Broker
 from kombu.transport.memory import Channel, Transport
 from kombu.transport.virtual._envelope import Envelope
 from kombu.utils.uuid import uuid
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ('ManualClock', 'MemoryBroker')
 
@@ -54,7 +57,9 @@ class ManualClock:
 
 
 class MemoryBroker:
-    """An isolated in-memory broker; close it, or use it as a context manager, to free what it holds.
+    """An isolated in-memory broker.
+
+    Close it, or use it as a context manager, to free what it holds.
 
     Args:
         clock: its clock; a `ManualClock` where none is given.
@@ -143,7 +148,7 @@ class MemoryBroker:
         self._connections.clear()
         Transport.global_state.remove(self.virtual_host)
 
-    def __enter__(self) -> MemoryBroker:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -15,7 +15,13 @@ from kombu.utils.compat import detect_environment
 from kombu.utils.imports import symbol_by_name
 from kombu.utils.text import fmatch_best
 
-__all__ = ('TRANSPORT_ALIASES', 'get_transport_cls', 'resolve_transport', 'supports_librabbitmq')
+__all__ = (
+    'TRANSPORT_ALIASES',
+    'UnknownTransport',
+    'get_transport_cls',
+    'resolve_transport',
+    'supports_librabbitmq',
+)
 
 #: Name to 'module:attribute'.  Third parties add to it when they are imported.
 TRANSPORT_ALIASES: dict[str, Any] = {
@@ -29,6 +35,14 @@ TRANSPORT_ALIASES: dict[str, Any] = {
 ENTRY_POINTS = 'kombu.transports'
 
 DEFAULT_TRANSPORT = 'amqp'
+
+
+class UnknownTransport(KeyError):
+    """No transport is known by the name asked for."""
+
+    def __str__(self) -> str:
+        # A KeyError shows its text quoted.
+        return str(self.args[0])
 
 
 def supports_librabbitmq() -> bool:
@@ -47,13 +61,16 @@ def resolve_transport(transport: Any = None) -> Any:
             class, or a function that returns one of these.
 
     Raises:
-        KeyError: the name is not known; the text says what comes close.
+        UnknownTransport: the name is not known; the text says what comes close.
         ImportError: the transport, or a client library it needs, is not installed.
+        TypeError: it is none of these.
     """
     if callable(transport) and not isinstance(transport, type):
         transport = transport()
-    if not isinstance(transport, str):
+    if isinstance(transport, type):
         return transport
+    if not isinstance(transport, str):
+        raise TypeError(f'a transport is a name, a path or a class, not {transport!r}')
     target = TRANSPORT_ALIASES.get(transport)
     if target is None and not ('.' in transport or ':' in transport):
         return _installed(transport)
@@ -70,13 +87,13 @@ def _installed(name: str) -> Any:
     known = sorted({*TRANSPORT_ALIASES, *(point.name for point in offered)})
     close = fmatch_best(name, known)
     hint = f'Did you mean {close!r}?' if close else f'There are: {", ".join(known)}.'
-    raise KeyError(f'no such transport: {name!r}. {hint}')
+    raise UnknownTransport(f'no such transport: {name!r}. {hint}')
 
 
 def get_transport_cls(transport: Any = None) -> Any:
     """Return the transport class for a name, path or class; None means the default, amqp.
 
     Raises:
-        KeyError, ImportError: as `resolve_transport`.
+        UnknownTransport, ImportError, TypeError: as `resolve_transport`.
     """
     return resolve_transport(DEFAULT_TRANSPORT if transport is None else transport)

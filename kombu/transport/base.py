@@ -229,12 +229,12 @@ class Transport:
         """Close the channel given (the parameter has its historical name).  Idempotent."""
         raise self._missing('close_channel')
 
-    def drain_events(self, connection: Any, **kwargs: Any) -> Any:
+    def drain_events(self, connection: Any, timeout: float | None = None) -> Any:
         """Wait for one event and run its callbacks in the calling thread.
 
         Args:
             connection: as returned by `establish_connection`.
-            kwargs: `timeout`, seconds to wait at most; None waits for ever.
+            timeout: seconds to wait at most; None waits for ever.
 
         Raises:
             TimeoutError: nothing happened in that time.

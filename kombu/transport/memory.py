@@ -21,6 +21,9 @@ from collections.abc import Iterator, Mapping
 from queue import Empty
 from typing import Any
 
+from amqp.exceptions import MessageNacked
+
+from kombu.log import get_logger
 from kombu.transport import virtual
 from kombu.transport._memory_broker import Broker, Brokers, MemoryQueue
 from kombu.transport._options import Option, text
@@ -29,6 +32,8 @@ from kombu.transport.virtual._policy import NO_POLICY
 from kombu.transport.virtual._topology import BrokerState, QueueEntry
 
 __all__ = ('Channel', 'Transport')
+
+logger = get_logger(__name__)
 
 
 class _AllQueues(Mapping[str, MemoryQueue]):
@@ -124,7 +129,11 @@ class Channel(virtual.Channel):
             # Behind what was published while it waited.
             message['properties']['delivery_tag'] = self._next_delivery_tag()
             inner = self.exchange_types[entry.arguments['x-delayed-type']]
-            inner.deliver(message, exchange, routing_key)
+            try:
+                inner.deliver(message, exchange, routing_key)
+            except MessageNacked as exc:
+                # Its publisher is long gone, and whoever lets time pass has no part in it.
+                logger.warning('delayed message to %r dropped: %s', exchange, exc)
 
     def _new_queue(self, queue: str, **kwargs: Any) -> None:
         broker = self.broker
@@ -244,6 +253,7 @@ class Channel(virtual.Channel):
         self.broker.run_due(self)
         if self._consumers and self._qos.can_consume():
             return self._poll(None, callback or self.connection._deliver)
+        self._check_open()
         raise Empty
 
     def _poll(self, cycle: Any, callback: Any, timeout: float | None = None) -> None:
@@ -287,6 +297,7 @@ class Transport(virtual.Transport):
     implements = virtual.Transport.implements.extend(
         exchange_type=frozenset({'direct', 'topic', 'fanout', 'headers'}),
         virtual_hosts=True,
+        exclusive=True,
         priority=True,
         queue_expires=True,
         max_length=True,

@@ -304,6 +304,12 @@ class TestNode:
         result = self.node().handle_message({'method': 'cmd', 'arguments': {'a': 1}, **address})
         assert result == ((None, {'a': 1}) if mine else None)
 
+    def test_broken_pattern(self, caplog: pytest.LogCaptureFixture) -> None:
+        node = Mailbox('ns').Node('a', handlers={'ping': lambda state: 'pong'})
+        command = {'method': 'ping', 'pattern': '(((', 'matcher': 'pcre'}
+        assert node.handle_message(command) is None
+        assert 'cannot tell' in caplog.text
+
     def test_unknown_matcher(self, caplog: pytest.LogCaptureFixture) -> None:
         """A command that nobody can address does not stop the consumer."""
         message = {'method': 'cmd', 'pattern': 'a', 'matcher': 'unknown'}

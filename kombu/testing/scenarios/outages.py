@@ -368,6 +368,8 @@ class Outages(Scenarios):
         bench.publish(queue, 'before')
         bench.finally_(thaw)
         freeze()
+        # The signal takes a moment to reach all threads of a server.
+        time.sleep(0.3)
         calls = {
             'publish': lambda: bench.publish(queue, 'x', timeout=2, confirm_timeout=2),
             'declare': queue.declare,

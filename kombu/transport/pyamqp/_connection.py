@@ -250,7 +250,10 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         now = monotonic()
         if now >= self._next_look:
             self._next_look = now + LOOK_INTERVAL
-            self.look()
+            if self.heartbeat:
+                self.heartbeat_tick()
+            else:
+                self.look()
 
     def after_reading(self) -> None:
         """Do what has become due while this thread waited for something else than events."""

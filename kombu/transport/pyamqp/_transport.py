@@ -220,9 +220,9 @@ class Transport(base.Transport):
         """Close the channel given; idempotent."""
         connection.close()
 
-    def drain_events(self, connection: Any, **kwargs: Any) -> Any:
+    def drain_events(self, connection: Any, timeout: float | None = None) -> Any:
         """Wait for one event of this thread's channels and run its callback."""
-        return connection.drain_events(**kwargs)
+        return connection.drain_events(timeout=timeout)
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Let the event loop deliver the messages of all threads of this connection."""

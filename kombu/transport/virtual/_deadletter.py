@@ -10,7 +10,6 @@ Pure: the time comes in as an argument.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 __all__ = ('REASONS', 'buried', 'is_cycle')
@@ -19,16 +18,15 @@ __all__ = ('REASONS', 'buried', 'is_cycle')
 REASONS = ('rejected', 'expired', 'maxlen', 'delivery_limit')
 
 
-def buried(
-    payload: Mapping[str, Any], *, queue: str, reason: str, time: datetime
-) -> dict[str, Any]:
+def buried(payload: Mapping[str, Any], *, queue: str, reason: str, time: int) -> dict[str, Any]:
     """Return the dead message as it is published again.
 
     Args:
         payload: the envelope as it lay in `queue`; not changed.
         queue: where it died.
         reason: one of `REASONS`.
-        time: when.
+        time: when, in seconds since the epoch: every store can write a number, where the client of
+            an AMQP broker shows a datetime.
     """
     properties = dict(payload.get('properties') or {})
     headers = dict(payload.get('headers') or {})
@@ -48,7 +46,8 @@ def buried(
     earlier = deaths(headers)
     same = [d for d in earlier if d.get('queue') == queue and d.get('reason') == reason]
     if same:
-        death = {**same[0], 'count': same[0].get('count', 1) + 1}
+        count = same[0].get('count')
+        death = {**death, **same[0], 'count': count + 1 if isinstance(count, int) else 2}
     headers['x-death'] = [death, *(d for d in earlier if d not in same)]
     headers.setdefault('x-first-death-exchange', death['exchange'])
     headers.setdefault('x-first-death-queue', queue)

@@ -26,11 +26,20 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, Protocol
 
 from kombu.utils.encoding import str_to_bytes
 
-__all__ = ('Base64', 'BodyCodec', 'Envelope', 'expires_at', 'redelivered', 'with_expiry')
+__all__ = (
+    'Base64',
+    'BodyCodec',
+    'Envelope',
+    'expires_at',
+    'redelivered',
+    'separate',
+    'with_expiry',
+)
 
 Envelope = dict[str, Any]
 
@@ -57,6 +66,18 @@ class Base64:
             ValueError: it is not base64.
         """
         return base64.b64decode(str_to_bytes(s), validate=True)
+
+
+def separate(headers: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a copy of `headers` that shares nothing that can be changed."""
+    copied = dict(headers) if headers else {}
+    for value in copied.values():
+        if type(value) in _CONTAINERS:
+            return deepcopy(copied)
+    return copied
+
+
+_CONTAINERS = frozenset({dict, list, set, bytearray})
 
 
 def delivery_info(envelope: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -143,4 +143,7 @@ ARGUMENTS: dict[str, tuple[str | None, Any, str | None]] = {
     'x-quorum-initial-group-size': (None, integer, None),
 }
 
+#: What an argument says that is not given, where saying it makes no difference.
+DEFAULTS: dict[str, Any] = {'x-queue-type': 'classic', 'x-queue-mode': 'default'}
+
 NO_POLICY = QueuePolicy()

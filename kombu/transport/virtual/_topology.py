@@ -91,7 +91,7 @@ class QueueEntry(_Record):
 
     Attributes:
         owner: the connection an exclusive queue belongs to.
-        consumers: consumer tags, each with the key of its channel.
+        consumers: who consumes from it, on any connection, in the order of coming.
         used_at: when it was last declared, consumed from or read (clock of the broker, seconds).
     """
 
@@ -101,7 +101,7 @@ class QueueEntry(_Record):
     arguments: dict[str, Any] = field(default_factory=dict)
     policy: QueuePolicy = NO_POLICY
     owner: Any = None
-    consumers: dict[tuple[int, str], Any] = field(default_factory=dict)
+    consumers: dict[Any, None] = field(default_factory=dict)
     used_at: float = 0.0
 
     @property

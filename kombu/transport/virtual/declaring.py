@@ -11,12 +11,18 @@ from collections.abc import Iterable, Mapping
 from time import time
 from typing import Any
 
-from amqp.exceptions import InvalidCommand, NotFound, PreconditionFailed, ResourceLocked
+from amqp.exceptions import (
+    AccessRefused,
+    InvalidCommand,
+    NotFound,
+    PreconditionFailed,
+    ResourceLocked,
+)
 from amqp.protocol import queue_declare_ok_t
 
 from kombu.exceptions import UnsupportedFeature, UnsupportedFeatureWarning
 from kombu.transport._options import boolean
-from kombu.transport.virtual._policy import ARGUMENTS, QueuePolicy
+from kombu.transport.virtual._policy import ARGUMENTS, DEFAULTS, QueuePolicy
 from kombu.transport.virtual._topology import ExchangeEntry, QueueEntry
 from kombu.transport.virtual.exchange import ExchangeType
 from kombu.transport.virtual.storage import AbstractChannel
@@ -236,6 +242,8 @@ class DeclaringChannel(AbstractChannel):
             entry = state.queues.get(name)
             self._check_owner(entry)
             if passive:
+                if entry is None:
+                    self._needs('passive', f'a passive declaration of queue {name!r}')
                 if entry is None and not self._has_queue(name):
                     raise self._no_queue(name, (50, 10), 'Channel.queue_declare')
             elif entry is None:
@@ -294,15 +302,17 @@ class DeclaringChannel(AbstractChannel):
         auto_delete: bool,
         arguments: Mapping[str, Any] | None,
     ) -> None:
+        if entry.exclusive != bool(exclusive):
+            raise self._locked(entry.name)
         now = {name: value for name, value in (arguments or {}).items() if value is not None}
         pairs: list[tuple[str, Any, Any]] = [
             ('durable', bool(entry.durable), bool(durable)),
-            ('exclusive', entry.exclusive, bool(exclusive)),
             ('auto_delete', bool(entry.auto_delete), bool(auto_delete)),
         ]
         pairs += [
-            (name, entry.arguments.get(name), now.get(name))
+            (name, entry.arguments.get(name, default), now.get(name, default))
             for name in sorted({*entry.arguments, *now} & set(ARGUMENTS))
+            for default in [DEFAULTS.get(name)]
         ]
         differences = [pair for pair in pairs if pair[1] != pair[2]]
         if differences:
@@ -343,7 +353,7 @@ class DeclaringChannel(AbstractChannel):
     def _drop_queue(self, queue: str) -> None:
         """Delete `queue` and tell its consumers."""
         entry = self.state.queues.get(queue)
-        consumers = list(entry.consumers.values()) if entry is not None else []
+        consumers = list(entry.consumers) if entry is not None else []
         rows = [
             (binding.exchange, binding.routing_key) for binding in self.state.queue_bindings(queue)
         ]
@@ -373,13 +383,14 @@ class DeclaringChannel(AbstractChannel):
 
         Raises:
             amqp.NotFound: one of them does not exist.
+            amqp.AccessRefused: it is the default exchange, to which every queue is bound by its
+                name, and cannot be bound otherwise.
         """
         self._check_open()
-        exchange = exchange or ''
         if not exchange:
-            # Every queue is bound to the default exchange by its name, and cannot be bound
-            # otherwise.
-            return
+            raise AccessRefused(
+                'ACCESS_REFUSED - operation not permitted on the default exchange', (50, 20)
+            )
         with self.state.lock:
             entry = self._exchange_or_raise(exchange)
             self._check_queue(queue, (50, 20), 'Channel.queue_bind')
@@ -484,11 +495,14 @@ class DeclaringChannel(AbstractChannel):
 
     def _check_owner(self, entry: QueueEntry | None) -> None:
         if entry is not None and entry.owner is not None and entry.owner is not self.connection:
-            raise ResourceLocked(
-                'RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '
-                f"'{entry.name}' {self._in_vhost}",
-                (50, 10),
-            )
+            raise self._locked(entry.name)
+
+    def _locked(self, queue: str) -> ResourceLocked:
+        return ResourceLocked(
+            'RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '
+            f"'{queue}' {self._in_vhost}",
+            (50, 10),
+        )
 
     def _needs(self, capability: str, what: str) -> None:
         """Warn or refuse where the transport does not claim `capability`."""

@@ -18,6 +18,7 @@ from amqp.exceptions import AccessRefused, NotAllowed
 
 from kombu.message import Message as BaseMessage
 from kombu.transport.virtual._envelope import redelivered
+from kombu.transport.virtual._topology import QueueEntry
 from kombu.transport.virtual.message import Message
 from kombu.transport.virtual.publishing import PublishingChannel
 from kombu.transport.virtual.qos import QoS as Ledger
@@ -72,6 +73,11 @@ class VirtualConsumer:
     def prefetch_limit(self) -> int:
         """Return how many unsettled deliveries it may have of its own; 0 means any number."""
         return 0 if self.no_ack else self.limit or self.channel._qos.prefetch_count
+
+    def credit(self) -> float:
+        """Return how many more messages it may be given now."""
+        limit = self.prefetch_limit()
+        return max(limit - self.unacked, 0) if limit else float('inf')
 
     def has_room(self) -> bool:
         """Tell whether its own limit allows another message."""
@@ -219,23 +225,18 @@ class DeliveringChannel(PublishingChannel):
                 self._unsupported(f'consumer argument {argument!r} on queue {queue!r}')
             entry = self.state.queues.get(queue)
             if entry is not None:
-                others = entry.consumers.values()
-                if (exclusive and others) or any(other.exclusive for other in others):
-                    raise AccessRefused(
-                        f"ACCESS_REFUSED - queue '{queue}' {self._in_vhost} in exclusive use",
-                        (60, 20),
-                    )
+                self._check_not_alone(entry, alone=exclusive)
             consumer = VirtualConsumer(
                 self,
                 tag,
                 queue,
-                callback or _ignore,
+                _ignore if callback is None else callback,
                 no_ack=no_ack,
                 exclusive=exclusive,
                 on_cancel=on_cancel,
             )
             if entry is not None:
-                entry.consumers[self.channel_id, tag] = consumer
+                entry.consumers[consumer] = None
                 self._touch(entry)
             self._consumers[tag] = consumer
             self._tag_to_queue[tag] = queue
@@ -245,6 +246,14 @@ class DeliveringChannel(PublishingChannel):
                 self._active_queues.append(queue)
             self.connection._add_consumer(consumer)
         return tag
+
+    def _check_not_alone(self, entry: QueueEntry, *, alone: bool = False) -> None:
+        """Refuse where somebody consumes exclusively, or, to be `alone`, where anybody does."""
+        if (alone and entry.consumers) or any(other.exclusive for other in entry.consumers):
+            raise AccessRefused(
+                f"ACCESS_REFUSED - queue '{entry.name}' {self._in_vhost} in exclusive use",
+                (60, 20),
+            )
 
     def basic_cancel(self, consumer_tag: str, **kwargs: Any) -> None:
         """Stop a consumer; what it holds stays held.  An unknown tag is no error."""
@@ -272,7 +281,7 @@ class DeliveringChannel(PublishingChannel):
         self.connection._remove_consumer(consumer)
         entry = self.state.queues.get(queue)
         if entry is not None:
-            entry.consumers.pop((self.channel_id, tag), None)
+            entry.consumers.pop(consumer, None)
             self._touch(entry)
         return consumer
 
@@ -311,6 +320,7 @@ class DeliveringChannel(PublishingChannel):
             UnsupportedFeature: `active` is False and the transport is strict; cancel the
                 consumers instead.
         """
+        self._check_open()
         if not active:
             self._unsupported('flow(active=False)')
 
@@ -324,10 +334,15 @@ class DeliveringChannel(PublishingChannel):
 
         Raises:
             amqp.NotFound: the queue does not exist.
+            amqp.AccessRefused: it has an exclusive consumer.
         """
         self._check_open()
         self._check_queue(queue, (60, 70), 'Channel.basic_get')
         self._run_due()
+        entry = self.state.queues.get(queue)
+        if entry is not None:
+            self._check_not_alone(entry)
+            self._touch(entry)
         try:
             payload = self._take(queue)
         except Empty:
@@ -338,9 +353,6 @@ class DeliveringChannel(PublishingChannel):
         else:
             self._qos.append(message, message.delivery_tag)
             self._qos._uncounted.add(message.delivery_tag)
-        entry = self.state.queues.get(queue)
-        if entry is not None:
-            self._touch(entry)
         return message
 
     def _take(self, queue: str, timeout: float | None = None) -> Any:
@@ -371,9 +383,10 @@ class DeliveringChannel(PublishingChannel):
         Raises:
             queue.Empty: there is none, or no consumer has credit.
         """
-        callback = callback or self.connection._deliver
         if self._consumers and self._qos.can_consume():
+            callback = callback or self.connection._deliver
             return self._poll(self.cycle, callback, timeout=timeout)
+        self._check_open()
         raise Empty
 
     def _get_and_deliver(
@@ -405,6 +418,7 @@ class DeliveringChannel(PublishingChannel):
         except Exception as exc:
             message = self._unreadable(payload, exc)
         message.queue = queue
+        message.delivery_info.setdefault('redelivered', False)
         message.delivery_tag = self._fresh_tag(message.delivery_tag)
         return message
 
@@ -514,14 +528,16 @@ class DeliveringChannel(PublishingChannel):
             for target in self._lookup(info['exchange'], info['routing_key']):
                 self._put(target, redelivered(payload))
             return
+        entry = self.state.queues.get(queue)
         if isinstance(payload, dict):
             payload = redelivered(payload)
-            entry = self.state.queues.get(queue)
             limit = entry.policy.delivery_limit if entry is not None else None
             if limit is not None and payload['headers']['x-delivery-count'] > limit:
                 self._died(message, 'delivery_limit')
                 return
         self._requeue(queue, payload)
+        if entry is not None and entry.policy.limited:
+            self._drop_overflow(entry)
 
     def _restore_at_beginning(self, message: Any) -> None:
         """Put a held message back at the head of its queue."""

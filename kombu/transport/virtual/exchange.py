@@ -80,8 +80,7 @@ class ExchangeType:
             queues = channel._lookup(exchange, routing_key)
         else:
             queues = channel._lookup(exchange, routing_key, headers=message.get('headers'))
-        for queue in queues:
-            channel._enqueue(queue, message, **kwargs)
+        channel._enqueue_all(queues, message, **kwargs)
         return queues
 
     def prepare_bind(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kombu.message import Message as BaseMessage
+from kombu.transport.virtual._envelope import separate
 
 __all__ = ('Message',)
 
@@ -38,14 +39,13 @@ class Message(BaseMessage):
         body = payload.get('body')
         if body and channel is not None:
             body = channel.decode_body(body, properties.get('body_encoding'))
-        headers = payload.get('headers')
         super().__init__(
             body=body,
             channel=channel,
             delivery_tag=properties.get('delivery_tag'),
             content_type=payload.get('content-type'),
             content_encoding=payload.get('content-encoding'),
-            headers=dict(headers) if headers else {},
+            headers=separate(payload.get('headers')),
             properties=dict(properties),
             delivery_info=dict(properties.get('delivery_info') or ()),
             postencode='utf-8',

@@ -7,14 +7,19 @@ The order of calls is a contract with drivers and subclasses: `basic_publish`,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
 from queue import Empty
 from typing import Any
 
-from amqp.exceptions import ChannelError, MessageNacked, PreconditionFailed
+from amqp.exceptions import ChannelError, MessageNacked, NotFound, PreconditionFailed
 
 from kombu.transport.virtual._deadletter import buried, is_cycle
-from kombu.transport.virtual._envelope import BodyCodec, Envelope, expires_at, with_expiry
+from kombu.transport.virtual._envelope import (
+    BodyCodec,
+    Envelope,
+    expires_at,
+    separate,
+    with_expiry,
+)
 from kombu.transport.virtual._policy import NO_POLICY
 from kombu.transport.virtual._topology import QueueEntry
 from kombu.transport.virtual.declaring import DeclaringChannel
@@ -63,7 +68,7 @@ class PublishingChannel(DeclaringChannel):
             'body': body,
             'content-encoding': content_encoding,
             'content-type': content_type,
-            'headers': dict(headers) if headers else {},
+            'headers': separate(headers),
             'properties': props,
         }
 
@@ -87,16 +92,25 @@ class PublishingChannel(DeclaringChannel):
         """
         if self.connection is None:
             self._check_open()
+        if 'expiration' in message['properties']:
+            self._check_expiration(message['properties']['expiration'])
         self._inplace_augment_message(message, exchange, routing_key)
         if exchange:
             routed = self.typeof(exchange).deliver(message, exchange, routing_key, **kwargs)
         else:
             routed = self._lookup(exchange, routing_key)
-            for queue in routed:
-                self._enqueue(queue, message, **kwargs)
+            self._enqueue_all(routed, message, **kwargs)
         # Types of third parties return nothing; only what is known to be unrouted goes back.
         if (mandatory or immediate) and routed is not None and not routed:
             self._return(message, exchange, routing_key)
+
+    def _check_expiration(self, expiration: Any) -> None:
+        try:
+            NO_POLICY.ttl_for(expiration)
+        except (TypeError, ValueError) as exc:
+            raise PreconditionFailed(
+                f'PRECONDITION_FAILED - invalid expiration {expiration!r}: {exc}', (60, 40)
+            ) from None
 
     def _inplace_augment_message(self, message: Envelope, exchange: str, routing_key: str) -> None:
         """Complete an envelope:
@@ -156,7 +170,7 @@ class PublishingChannel(DeclaringChannel):
         entry = self.state.exchanges.get(exchange)
         if entry is not None and entry.leads_on:
             found = dict.fromkeys(queues)
-            self._follow(entry, routing_key, headers, found, {exchange})
+            self._follow(entry, routing_key, headers, found, {exchange}, routed=bool(queues))
             queues = tuple(found)
         if not queues and default:
             self._ensure_queue(default)
@@ -170,12 +184,17 @@ class PublishingChannel(DeclaringChannel):
         headers: Mapping[str, Any] | None,
         found: dict[str, None],
         seen: set[str],
+        *,
+        routed: bool,
     ) -> None:
-        """Add to `found` what other exchanges route: those bound to `entry`, else its alternate."""
+        """Add to `found` what other exchanges route: those bound to `entry`, else its alternate.
+
+        The alternate is for what `entry` itself has routed nowhere.
+        """
         onward: Iterable[str] = ()
         if entry.exchanges is not None:
             onward = entry.exchanges.match(routing_key, headers)
-        if entry.alternate and not onward and not entry.table.match(routing_key, headers):
+        if entry.alternate and not onward and not routed:
             onward = (entry.alternate,)
         for name in onward:
             following = None if name in seen else self._exchange(name)
@@ -185,7 +204,7 @@ class PublishingChannel(DeclaringChannel):
                     self.get_table(name), name, routing_key, None, headers
                 )
                 found.update(dict.fromkeys(queues))
-                self._follow(following, routing_key, headers, found, seen)
+                self._follow(following, routing_key, headers, found, seen, routed=bool(queues))
 
     def _ensure_queue(self, queue: str) -> None:
         if queue not in self.state.queues:
@@ -197,8 +216,7 @@ class PublishingChannel(DeclaringChannel):
         """Put `message` into every queue bound to `exchange`."""
         key = routing_key or ''
         queues = self._lookup(exchange, key, headers=message.get('headers'))
-        for queue in queues:
-            self._enqueue(queue, message, **kwargs)
+        self._enqueue_all(queues, message, **kwargs)
         return queues
 
     def _return(self, message: Envelope, exchange: str, routing_key: str) -> None:
@@ -214,6 +232,21 @@ class PublishingChannel(DeclaringChannel):
 
     # -- into the queue --------------------------------------------------------------------------
 
+    def _enqueue_all(self, queues: Iterable[str], message: Envelope, **kwargs: Any) -> None:
+        """Put `message` into each of `queues`.
+
+        Raises:
+            amqp.MessageNacked: one of them is full; the others have it all the same.
+        """
+        refusal = None
+        for queue in queues:
+            try:
+                self._enqueue(queue, message, **kwargs)
+            except MessageNacked as exc:
+                refusal = exc
+        if refusal is not None:
+            raise refusal
+
     def _enqueue(self, queue: str, message: Envelope, **kwargs: Any) -> None:
         """Put `message` into `queue` by the rules of its policy: time to live, greatest length."""
         entry = self.state.queues.get(queue)
@@ -226,39 +259,43 @@ class PublishingChannel(DeclaringChannel):
             if policy.overflow == 'reject-publish-dlx':
                 self._bury(queue, message, 'maxlen')
             raise MessageNacked(f"queue '{queue}' is full and set to {policy.overflow}")
-        try:
-            ttl = policy.ttl_for(expiration)
-        except (TypeError, ValueError) as exc:
-            raise PreconditionFailed(
-                f'PRECONDITION_FAILED - invalid expiration {expiration!r}: {exc}', (60, 40)
-            ) from None
-        if ttl is not None:
+        ttl = policy.ttl_for(expiration)
+        # With a time to live of 0 it lives just long enough to be delivered at once.
+        if ttl is not None and (ttl or self._waiting(entry) <= self._size(queue)):
             message = with_expiry(message, self._now() + ttl)
         self._put(queue, message, **kwargs)
-        if policy.limited and policy.overflow == 'drop-head':
+        if policy.limited:
             self._drop_overflow(entry)
+
+    def _waiting(self, entry: QueueEntry | None) -> float:
+        """Return how many messages of a queue its consumers would be given at once."""
+        return sum(consumer.credit() for consumer in entry.consumers) if entry is not None else 0
 
     def _is_full(self, entry: QueueEntry | None, message: Envelope) -> bool:
         """Tell whether `message` does not fit any more."""
-        if entry is None:
-            return False
-        policy = entry.policy
-        if policy.max_length is not None and self._size(entry.name) >= policy.max_length:
-            return True
-        size = self._bytes(entry.name) if policy.max_length_bytes is not None else None
-        return size is not None and size + len(message['body'] or b'') > (
-            policy.max_length_bytes or 0
-        )
+        return entry is not None and self._exceeds(entry, 1, len(message['body'] or b''))
 
-    def _is_over(self, entry: QueueEntry) -> bool:
+    def _exceeds(self, entry: QueueEntry, more: int = 0, more_bytes: int = 0) -> bool:
+        """Tell whether a queue is over its limits with so much more in it.
+
+        What consumers would be given at once does not count: a broker that pushes has sent it.
+        """
         policy = entry.policy
-        if policy.max_length is not None and self._size(entry.name) > policy.max_length:
-            return True
-        size = self._bytes(entry.name) if policy.max_length_bytes is not None else None
-        return size is not None and size > (policy.max_length_bytes or 0)
+        waiting = self._waiting(entry)
+        if policy.max_length is not None:
+            size = self._size(entry.name) + more
+            if size - min(waiting, size) > policy.max_length:
+                return True
+        if policy.max_length_bytes is not None and not waiting:
+            size_bytes = self._bytes(entry.name)
+            return size_bytes is not None and size_bytes + more_bytes > policy.max_length_bytes
+        return False
 
     def _drop_overflow(self, entry: QueueEntry | None) -> None:
-        while entry is not None and self._is_over(entry):
+        """Bury the oldest messages of a queue that is over its limits."""
+        if entry is None or entry.policy.overflow != 'drop-head':
+            return
+        while self._exceeds(entry):
             try:
                 oldest = self._get(entry.name)
             except Empty:
@@ -272,18 +309,19 @@ class PublishingChannel(DeclaringChannel):
         name = entry.policy.dead_letter_exchange if entry is not None else None
         if entry is None or name is None:
             return
-        time = datetime.fromtimestamp(self._now(), timezone.utc)
         routing_key = entry.policy.dead_letter_routing_key
-        dead = buried(message, queue=queue, reason=reason, time=time)
+        dead = buried(message, queue=queue, reason=reason, time=int(self._now()))
         info = dead['properties']['delivery_info']
         if routing_key is None:
             routing_key = info.get('routing_key', '')
-        if name and self._exchange(name) is None:
-            return
         info['exchange'] = name
         info['routing_key'] = routing_key
         dead['properties']['delivery_tag'] = self._next_delivery_tag()
-        for target in self._lookup(name, routing_key, headers=dead['headers']):
+        try:
+            targets = self._lookup(name, routing_key, headers=dead['headers'])
+        except NotFound:
+            return  # no such exchange: as if there were none
+        for target in targets:
             if not is_cycle(dead['headers'], target):
                 try:
                     self._enqueue(target, dead)

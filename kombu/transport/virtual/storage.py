@@ -36,6 +36,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from amqp.exceptions import RecoverableConnectionError
+
 from kombu.transport.base import StdChannel
 from kombu.transport.virtual._envelope import Envelope
 from kombu.transport.virtual._topology import BrokerState
@@ -52,6 +54,8 @@ class AbstractChannel(StdChannel):
     @property
     def state(self) -> BrokerState:
         """What has been declared."""
+        if self.connection is None:
+            raise RecoverableConnectionError('channel is closed')
         state: BrokerState = self.connection.state
         return state
 

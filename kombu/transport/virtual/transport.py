@@ -60,7 +60,6 @@ class Transport(base.Transport):
         exchange_bind=True,
         mandatory=True,
         confirms=True,
-        exclusive=True,
         auto_delete=True,
         inequivalent=True,
         dead_letter=True,
@@ -268,7 +267,7 @@ class Transport(base.Transport):
 
     # -- waiting ---------------------------------------------------------------------------------
 
-    def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> Any:
+    def drain_events(self, connection: Any, timeout: float | None = None) -> Any:
         """Deliver one message to its consumer, waiting for one at most `timeout` seconds.
 
         Where several threads consume on this connection each is served its own channels; a thread

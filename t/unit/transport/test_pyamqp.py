@@ -804,6 +804,18 @@ class TestHeartbeats:
         assert 1020 <= clock[0] < 1021
         assert wire.written.count(HEARTBEAT) == 4
 
+    def test_while_publishing(
+        self, clock: list[float], wire: ScriptedWire, beating: Connection
+    ) -> None:
+        """One who only publishes notices, too, instead of publishing into the void."""
+        channel = beating.channel()
+        for _ in range(2):
+            clock[0] += 9
+            channel.basic_publish(Content('x'), routing_key='q')
+        clock[0] += 9
+        with pytest.raises(ConnectionForced, match='heartbeats missed'):
+            channel.basic_publish(Content('x'), routing_key='q')
+
     def test_none(self, wire: ScriptedWire, connection: Connection) -> None:
         wire.written = b''
         connection.heartbeat_tick()

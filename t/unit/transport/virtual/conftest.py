@@ -86,15 +86,15 @@ def transport_class(store):
 
 
 @pytest.fixture
-def connection(transport_class):
+def store_connection(transport_class):
     with Connection(transport=transport_class) as connection:
         connection.connect()
         yield connection
 
 
 @pytest.fixture
-def channel(connection):
-    return connection.channel()
+def channel(store_connection):
+    return store_connection.channel()
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import weakref
 import pytest
 from amqp.exceptions import PreconditionFailed
 
-from kombu.transport.virtual import QoS, qos as qos_module
+from kombu.transport.virtual import QoS
+from kombu.transport.virtual import qos as qos_module
 
 
 class FakeConsumer:
