@@ -550,11 +550,12 @@ class TestTransport:
 
     def test_server_side_close_is_noticed(self, rabbitmq: Broker, amqp_url: str) -> None:
         """The idle connection of a pool is found closed before anything is published into it."""
-        connection = Connection(amqp_url)
-        made = connection.connect()
-        assert connection.transport.verify_connection(made)
-        made.channel()
-        rabbitmq.ctl('close_all_connections', '--vhost', amqp_url.rpartition('/')[2], 'test')
-        assert not connection.transport.verify_connection(made)
-        with pytest.raises(connection.connection_errors, match='CONNECTION_FORCED'):
-            made.drain_events(timeout=5)
+        with Connection(amqp_url) as connection:
+            made = connection.connect()
+            assert connection.transport.verify_connection(made)
+            made.channel()
+            vhost = amqp_url.rpartition('/')[2]
+            rabbitmq.ctl('close_all_connections', '--vhost', vhost, 'test')
+            assert not connection.transport.verify_connection(made)
+            with pytest.raises(connection.connection_errors, match='CONNECTION_FORCED'):
+                made.drain_events(timeout=5)

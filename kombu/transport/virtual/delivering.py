@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from queue import Empty
-from threading import get_ident
+from threading import Thread, current_thread
 from typing import Any
 
 from amqp.exceptions import AccessRefused, NotAllowed
@@ -66,7 +66,7 @@ class VirtualConsumer:
         #: Its own limit of unsettled deliveries, set when it was started; 0: the channel's.
         self.limit = 0 if qos.apply_global else qos.prefetch_count
         #: The thread it was started in.
-        self.thread = get_ident()
+        self.thread = current_thread()
         #: Deliveries it has not settled.
         self.unacked = 0
 
@@ -108,7 +108,7 @@ class QueueConsumers:
         self.consumers: list[VirtualConsumer] = []
         self._turn = 0
 
-    def next(self, *, thread: int | None = None) -> VirtualConsumer | None:
+    def next(self, *, thread: Thread | None = None) -> VirtualConsumer | None:
         """Return the consumer whose turn it is among those with credit; None where there is none.
 
         Args:
@@ -127,7 +127,7 @@ class QueueConsumers:
                 return consumer
         return None
 
-    def __call__(self, payload: Any, *, thread: int | None = None) -> None:
+    def __call__(self, payload: Any, *, thread: Thread | None = None) -> None:
         """Deliver `payload` to the next consumer and pass the turn on."""
         consumers = self.consumers
         consumer = consumers[0]
@@ -406,6 +406,10 @@ class DeliveringChannel(PublishingChannel):
             message.consumer = consumer
             consumer.unacked += 1
             self._qos.append(message, message.delivery_tag)
+            if self.closed and self._qos._delivered.pop(message.delivery_tag, None) is not None:
+                # Closed by another thread since it was taken, too late to be put back by `close`.
+                self._requeue(consumer.queue, redelivered(payload))
+                return
         consumer.callback(message)
 
     def _to_message(self, payload: Any, queue: str | None) -> Any:

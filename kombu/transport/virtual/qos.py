@@ -119,9 +119,14 @@ class QoS:
         self._flush()
         # The last one first: each goes to the head.
         for delivery_tag in list(reversed(self._delivered)):
-            message = self._delivered.get(delivery_tag)
+            # Whoever takes it off the ledger puts it back: nobody else does it a second time.
+            message = self._delivered.pop(delivery_tag, None)
             if message is not None:
-                self.channel._restore_at_beginning(message)
+                try:
+                    self.channel._restore_at_beginning(message)
+                except BaseException:
+                    self._delivered[delivery_tag] = message
+                    raise
                 self._strike(delivery_tag)
 
     def restore_unacked_once(self, stderr: TextIO | None = None) -> None:

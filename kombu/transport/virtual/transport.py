@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from queue import Empty
-from threading import RLock, get_ident
+from threading import RLock, Thread, current_thread
 from time import monotonic, sleep
 from typing import Any
 
@@ -88,18 +88,19 @@ class Transport(base.Transport):
 
     #: Open channels.
     channels: list[Any]
-    #: Open channels, asked for messages in turn.
+    #: Open channels, asked for messages in turn.  A driver may put something else in its place,
+    #: which is then asked whoever drains.
     cycle: Any
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
         self.state = self._new_state()
         self.channels = []
-        self.cycle = self._new_cycle(self.channels)
+        self.cycle = self._all = self._new_cycle(self.channels)
         #: Queue to what is called with its messages.
         self._callbacks: dict[str, Any] = {}
         #: For each thread that consumes, the channels it consumes on; and the one there is, if so.
-        self._cycles: dict[int, Any] = {}
+        self._cycles: dict[Thread, Any] = {}
         self._only_cycle: Any = None
         self._avail_channels: list[Any] = []
         self._used_channel_ids: set[int] = set()
@@ -130,7 +131,7 @@ class Transport(base.Transport):
     def establish_connection(self) -> Transport:
         self._connected = True
         if self.cycle is None:
-            self.cycle = self._new_cycle(self.channels)
+            self.cycle = self._all = self._new_cycle(self.channels)
         # The first channel tells whether the store can be reached.
         self._avail_channels.append(self.create_channel(self))
         return self
@@ -166,7 +167,7 @@ class Transport(base.Transport):
         self._callbacks.clear()
         self._cancelled.clear()
         # It refers to the transport, which need not wait for the collector to be freed.
-        self.cycle = None
+        self.cycle = self._all = None
         self._wake()
 
     def verify_connection(self, connection: Any) -> bool:
@@ -205,12 +206,12 @@ class Transport(base.Transport):
                 del self._callbacks[consumer.queue]
         self._serve(consumer.thread)
 
-    def _serve(self, thread: int) -> None:
+    def _serve(self, thread: Thread) -> None:
         """Note which channels `thread` consumes on."""
         channels = [
             channel
             for channel in self.channels
-            if any(consumer.thread == thread for consumer in channel._consumers.values())
+            if any(consumer.thread is thread for consumer in channel._consumers.values())
         ]
         if channels:
             self._cycles[thread] = self._new_cycle(channels)
@@ -224,13 +225,28 @@ class Transport(base.Transport):
             self._cancelled.append(consumer)
             self._wake()
 
-    def _own_thread(self) -> int | None:
+    def _own_thread(self) -> Thread | None:
         """Return the calling thread if it is one of several that consume; None: serve all."""
         if len(self._cycles) > 1:
-            thread = get_ident()
+            thread = current_thread()
             if thread in self._cycles:
                 return thread
         return None
+
+    def _adopt(self) -> bool:
+        """Take over what threads that have ended consume; tell whether there was anything."""
+        mine = current_thread()
+        gone = [thread for thread in list(self._cycles) if not thread.is_alive()]
+        with self.state.lock:
+            for thread in gone:
+                for channel in self.channels:
+                    for consumer in channel._consumers.values():
+                        if consumer.thread is thread:
+                            consumer.thread = mine
+                self._cycles.pop(thread, None)
+            if gone:
+                self._serve(mine)
+        return bool(gone)
 
     def _has_credit(self, queue: str) -> bool:
         """Tell whether a message of `queue` can be delivered now."""
@@ -251,9 +267,13 @@ class Transport(base.Transport):
 
     def _give_back(self, message: Any, queue: str) -> None:
         """Return a payload nobody consumes any more to the head of its queue."""
-        for channel in self.channels:
+        if self.channels:
+            self.channels[0]._requeue(queue, message)
+        else:
+            # The connection was closed by another thread since it was taken.
+            channel = self.Channel(self)
             channel._requeue(queue, message)
-            return
+            channel.close()
 
     def on_message_ready(self, channel: Any, message: Any, queue: str) -> None:
         """Deliver a payload that arrived by the event loop.
@@ -286,12 +306,15 @@ class Transport(base.Transport):
                 return self._tell_cancelled(self._cancelled.pop(0))
             if not self._connected:
                 raise RecoverableConnectionError('connection is closed')
-            cycle = self._only_cycle or self._cycles.get(get_ident(), self.cycle)
+            cycle = self.cycle
+            if cycle is self._all:
+                cycle = self._only_cycle or self._cycles.get(current_thread(), cycle)
             seen = self._progress()
             try:
                 return cycle.get(deliver, timeout=remaining)
             except Empty:
-                pass
+                if len(self._cycles) > 1 and self._adopt():
+                    continue
             if deadline is not None:
                 remaining = deadline - monotonic()
                 if remaining <= 0:

@@ -116,7 +116,9 @@ def bodies(channel):
     """List the bodies in a queue of the store."""
 
     def bodies(queue):
-        found = [virtual.Message(m, channel=channel).body for m in channel.store.queues.get(queue, ())]
+        found = [
+            virtual.Message(m, channel=channel).body for m in channel.store.queues.get(queue, ())
+        ]
         return [body.decode() if isinstance(body, bytes) else body for body in found]
 
     return bodies

@@ -124,16 +124,11 @@ def test_a_driver_may_release_what_it_holds_once_and_while_connected(transport_c
         lambda c: c.basic_reject(1),
         lambda c: c.basic_recover(),
         lambda c: c.confirm_select(),
-        *(
-            pytest.param(use, marks=pytest.mark.xfail(strict=True, reason='AttributeError'))
-            for use in [
-                lambda c: c.flow(False),
-                lambda c: c.get_bindings(),
-                lambda c: c.get_exchanges(),
-                lambda c: c.get_table('e'),
-                lambda c: c.drain_events(),
-            ]
-        ),
+        lambda c: c.flow(False),
+        lambda c: c.get_bindings(),
+        lambda c: c.get_exchanges(),
+        lambda c: c.get_table('e'),
+        lambda c: c.drain_events(),
     ],
 )
 def test_a_closed_channel_says_so(ch, use):

@@ -167,7 +167,7 @@ class TestQueues:
         [
             ({'durable': False}, 'durable is True, not False'),
             ({'auto_delete': True}, 'auto_delete is False, not True'),
-            ({'arguments': None}, "x-max-length is 5, not None"),
+            ({'arguments': None}, 'x-max-length is 5, not None'),
             ({'arguments': {'x-max-length': 6}}, 'x-max-length is 5, not 6'),
             ({'arguments': {'x-max-length': 5, 'x-expires': 9}}, 'x-expires is None, not 9'),
         ],

@@ -152,7 +152,6 @@ class TestStarting:
         with pytest.raises(AccessRefused):
             ch.basic_consume('q', exclusive=True)
 
-    @pytest.mark.xfail(strict=True, reason='RabbitMQ: ACCESS_REFUSED, 403')
     def test_where_somebody_consumes_alone_nobody_gets(self, ch, connection):
         ch.basic_consume('q', exclusive=True)
         with pytest.raises(AccessRefused):
@@ -167,7 +166,6 @@ class TestStarting:
         fill(ch, 1)
         drain(connection)
 
-    @pytest.mark.xfail(strict=True, reason='`callback or ...` asks the callback if it is true')
     def test_with_a_callback_that_is_false(self, ch, connection):
         """Such as one that has collected nothing yet."""
 
@@ -259,7 +257,6 @@ class TestGetting:
         drain(connection)
         assert inbox.bodies == ['2']
 
-    @pytest.mark.xfail(strict=True, reason='only a message counts as use; RabbitMQ: any basic.get')
     def test_keeps_a_queue_even_if_there_is_nothing(self, ch, broker):
         ch.queue_declare('short', arguments={'x-expires': 60_000})
         for _ in range(3):
@@ -267,7 +264,6 @@ class TestGetting:
             broker.advance(40)
         assert 'short' in broker.queues()
 
-    @pytest.mark.xfail(strict=True, reason='over AMQP every delivery has it')
     def test_says_whether_it_is_redelivered(self, ch):
         fill(ch, 1)
         assert ch.basic_get('q').delivery_info['redelivered'] is False

@@ -168,7 +168,6 @@ class TestDraining:
             channel.basic_get('q')
         assert asked == [None]
 
-    @pytest.mark.xfail(strict=True, reason='with one consuming thread its own cycle is not asked')
     def test_a_driver_may_bring_a_cycle_of_its_own(self, transport_class, store):
         """As kombu 5.x's redis transport, and those made after it, do with their poller."""
         asked = []
@@ -241,7 +240,6 @@ class TestThreads:
         self.drain(connection)
         assert sorted(got) == ['a', 'b']
 
-    @pytest.mark.xfail(strict=True, reason='nobody serves the consumers of a thread that has ended')
     def test_what_a_thread_that_has_ended_consumes_is_served_too(self, connection):
         """In kombu 5.x any thread serves all."""
         got = []
@@ -251,7 +249,6 @@ class TestThreads:
         self.drain(connection)
         assert sorted(got) == ['mine', 'theirs']
 
-    @pytest.mark.xfail(strict=True, reason='taken, and its connection is gone: nobody has it')
     def test_a_message_taken_while_the_connection_closes_is_not_lost(self, broker, connection):
         got = []
         self.consumer(connection, 'q', got)
@@ -269,7 +266,6 @@ class TestThreads:
             self.drain(connection)
         assert got or broker.messages('q')
 
-    @pytest.mark.xfail(strict=True, reason='entered into the ledger of a channel that is closed')
     def test_a_message_taken_while_the_channel_closes_is_not_lost(self, broker, connection):
         channel = connection.channel()
         channel.queue_declare('q')
