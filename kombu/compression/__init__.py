@@ -3,13 +3,15 @@
 A compression is known by its content type, which travels in the header `compression`, and by
 aliases:
 
-| content type           | aliases             | needs                                           |
-|------------------------|---------------------|-------------------------------------------------|
-| `application/x-gzip`   | `gzip`, `zlib`      |                                                 |
-| `application/x-bz2`    | `bzip2`, `bzip`     |                                                 |
-| `application/x-lzma`   | `lzma`, `xz`        |                                                 |
-| `application/x-brotli` | `brotli`            | the extra `brotli`                              |
-| `application/zstd`     | `zstd`, `zstandard` | Python 3.14, backports.zstd or the extra `zstd` |
+======================  ===================  ===============================================
+content type            aliases              needs
+======================  ===================  ===============================================
+`application/x-gzip`    `gzip`, `zlib`
+`application/x-bz2`     `bzip2`, `bzip`
+`application/x-lzma`    `lzma`, `xz`
+`application/x-brotli`  `brotli`             the extra `brotli`
+`application/zstd`      `zstd`, `zstandard`  Python 3.14, backports.zstd or the extra `zstd`
+======================  ===================  ===============================================
 
 Despite its names the first writes the zlib format (RFC 1950), as it always did; it reads gzip
 (RFC 1952), too.

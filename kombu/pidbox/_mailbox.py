@@ -162,7 +162,7 @@ class Mailbox:
             channel: the channel to use; None: the default channel of the connection.
 
         Returns:
-            the replies, each `{hostname: result}`.
+            the replies, each a dictionary from host name to result.
         """
         return self._broadcast(
             command,
@@ -207,7 +207,7 @@ class Mailbox:
             channel: the channel to use; None: the default channel of the connection.
 
         Returns:
-            the replies, each `{hostname: result}`.
+            the replies, each a dictionary from host name to result.
         """
         return self._broadcast(
             command,

@@ -206,7 +206,7 @@ class Node:
             kwargs: what else a command may hold.
 
         Returns:
-            the result of the handler, or `{'error': repr(exception)}`.
+            the result of the handler; of one that failed, a dictionary with the key `error`.
         """
         arguments = arguments or {}
         logger.debug('received %s', reprcall(method, (), kwargs=arguments))

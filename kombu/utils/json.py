@@ -3,15 +3,17 @@
 Such a value travels as an object of exactly two keys, `{"__type__": TAG, "__value__": VALUE}`, and
 comes back as what it was.  The tags are a wire format that every release since 5.3 reads:
 
-| tag        | value                                          | for                       |
-|------------|------------------------------------------------|---------------------------|
-| `bytes`    | the text they are in UTF-8                     | `bytes` that are UTF-8    |
-| `base64`   | standard base64                                | all other `bytes`         |
-| `datetime` | ISO 8601                                       | `datetime.datetime`       |
-| `date`     | ISO 8601                                       | `datetime.date`           |
-| `time`     | ISO 8601                                       | `datetime.time`           |
-| `uuid`     | `{"hex": 32 digits}`, perhaps with `"version"` | `uuid.UUID`               |
-| `decimal`  | its `str`                                      | `decimal.Decimal`         |
+==========  ==============================================  ======================
+tag         value                                           for
+==========  ==============================================  ======================
+`bytes`     the text they are in UTF-8                      `bytes` that are UTF-8
+`base64`    standard base64                                 all other `bytes`
+`datetime`  ISO 8601                                        `datetime.datetime`
+`date`      ISO 8601                                        `datetime.date`
+`time`      ISO 8601                                        `datetime.time`
+`uuid`      `{"hex": 32 digits}`, perhaps with `"version"`  `uuid.UUID`
+`decimal`   its `str`                                       `decimal.Decimal`
+==========  ==============================================  ======================
 
 A tag is a key into a table and nothing else: reading one never imports anything.  `register_type`
 adds to the table.

@@ -38,7 +38,7 @@ def _released() -> Side:
     return side
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='session', autouse=True)
 def released() -> Side:
     """The released kombu."""
     return found_or_started('kombu5', _released)

@@ -285,11 +285,12 @@ class Channel(Publisher, AMQPChannel, base.StdChannel):  # type: ignore[misc]  #
 
         self.is_open = False
         self._void()
+        self.inbox.withdraw(self)
         connection.writer.answer(method_frame(self.channel_id, spec.Channel.CloseOk))
         # Where requests to close have crossed, the broker answers ours nevertheless.
         if not self.is_closing and not self._end_waits(error):
             self._trouble = error
-            self._post(method)
+            self.inbox.notify(self)
 
     def _file_got(self, method: Method) -> None:
         reply = self._pending.pop(method.signature, None)
@@ -299,29 +300,32 @@ class Channel(Publisher, AMQPChannel, base.StdChannel):  # type: ignore[misc]  #
 
     def _file_recovered(self, method: Method) -> None:
         # The deliveries that nobody has seen yet are among those that come again.
-        for event, consumer_tag, _ in self._arrived():
-            if consumer_tag not in self.no_ack_consumers:
-                event.method = None
+        self._withdraw(lambda consumer_tag: consumer_tag not in self.no_ack_consumers)
         self.dispatch_method(method.signature, method.payload, None)
+
+    def _withdraw(self, wanted: Callable[[str], bool]) -> list[Event]:
+        """Take the deliveries for some of the consumers out of the inbox; nothing is filed now."""
+        taken: list[Event] = []
+        kept: list[Event] = []
+        for event in self.inbox.withdraw(self):
+            method = event.method
+            deliver = method.signature == spec.Basic.Deliver
+            found = taken if deliver and wanted(_shortstr(method.payload, 4)[0]) else kept
+            found.append(event)
+        self.inbox.events.extend(kept)
+        return taken
 
     # -- events: this runs in the thread whose inbox it is
 
     def handle(self, event: Event) -> bool:
         """Run what an event calls for; False where that is nothing any more."""
-        method, event.method = event.method, None
-        if method is None:
-            return False
-        if method.signature == spec.Channel.Close:
-            self._raise_trouble()
-            return False
+        method = event.method
         if event.life != self.life or not self.is_open:
             return False
         if method.signature == spec.Basic.Deliver:
             self._deliver(method, event.life)
-            return True
-        if method.signature == spec.Basic.Return:
-            return self._handle_returned()
-        self.dispatch_method(method.signature, method.payload, None)
+        else:
+            self.dispatch_method(method.signature, method.payload, None)
         return True
 
     def _deliver(
@@ -350,26 +354,6 @@ class Channel(Publisher, AMQPChannel, base.StdChannel):  # type: ignore[misc]  #
             'routing_key': routing_key,
         }
         callback(message)
-
-    def _arrived(self) -> list[tuple[Event, str, int]]:
-        """List the deliveries that wait for the thread of the channel.
-
-        Returns:
-            Each with the consumer tag, and with the delivery tag as it is on the wire.
-        """
-        found = []
-        for event in self.inbox.listed():
-            method = event.method
-            if (
-                event.channel is self
-                and event.life == self.life
-                and method is not None
-                and method.signature == spec.Basic.Deliver
-            ):
-                consumer_tag, at = _shortstr(method.payload, 4)
-                number: int = _tag_and_flag.unpack_from(method.payload, at)[0]
-                found.append((event, consumer_tag, number))
-        return found
 
     # -- methods of AMQP that differ from py-amqp's
 
@@ -426,18 +410,21 @@ class Channel(Publisher, AMQPChannel, base.StdChannel):  # type: ignore[misc]  #
 
     def _settle_arrived(self, consumer_tag: str, callback: Callable[[Any], Any] | None) -> None:
         """Hand to `callback`, or give back, what has arrived for a consumer that is no more."""
+        connection = self._connected()
+        with connection.reader.filing:
+            arrived = self._withdraw(lambda tag: tag == consumer_tag)
         rejects = []
-        for event, tag, number in self._arrived():
-            if tag == consumer_tag:
-                method, event.method = event.method, None
-                if method is None:
-                    continue
-                if callback is None:
-                    rejects.append(self._settlement(spec.Basic.Reject, number, True))
-                else:
-                    self._deliver(method, event.life, callback)
+        for event in arrived:
+            if event.life != self.life:
+                continue
+            if callback is None:
+                payload = event.method.payload
+                number = _tag_and_flag.unpack_from(payload, _shortstr(payload, 4)[1])[0]
+                rejects.append(self._settlement(spec.Basic.Reject, number, True))
+            else:
+                self._deliver(event.method, event.life, callback)
         if rejects:
-            self._connected().writer.transmit(rejects, self)
+            connection.writer.transmit(rejects, self)
 
     def basic_ack(self, delivery_tag: int, multiple: bool = False, argsig: str = 'Lb') -> Any:
         """Acknowledge a message, or all up to it."""

@@ -206,9 +206,8 @@ class Connection(Caller, AMQPConnection):  # type: ignore[misc]  # py-amqp is un
         inbox.draining += 1
         try:
             while True:
-                while inbox.events:
-                    event = inbox.events.popleft()
-                    if event.channel.handle(event):
+                while inbox.ready:
+                    if inbox.handle_one():
                         return
                 self._await_event(inbox, limit)
         finally:

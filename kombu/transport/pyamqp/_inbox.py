@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import AbstractContextManager
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._frames import Method
 from ._reader import wake
@@ -28,28 +29,38 @@ PATIENCE_WITH_NOBODY_ELSE = 0.05
 PATIENCE = 5.0
 
 
-class Event:
+class Event(NamedTuple):
     """Something that happened on a channel, to be handled by its thread.
 
     `life` counts how often the channel had been opened by then: what belongs to an earlier life is
     void.
     """
 
-    __slots__ = ('channel', 'life', 'method')
-
-    def __init__(self, channel: Any, life: int, method: Method | None) -> None:
-        self.channel = channel
-        self.life = life
-        self.method = method
+    channel: Any
+    life: int
+    method: Method
 
 
 class Inbox:
-    """The events of one thread, in the order they arrived."""
+    """What waits for one thread."""
 
-    __slots__ = ('channels', 'draining', 'event', 'events', 'ident', 'seen', 'thread')
+    __slots__ = (
+        'channels',
+        'draining',
+        'event',
+        'events',
+        'ident',
+        'notices',
+        'seen',
+        'thread',
+    )
 
     def __init__(self) -> None:
+        #: In the order they arrived.
         self.events: deque[Event] = deque()
+        #: Channels that have something to tell which does not belong to that order: errors and
+        #: messages that came back.
+        self.notices: set[Any] = set()
         self.event: threading.Event | None = None
         #: The channels whose events come here.
         self.channels: set[Any] = set()
@@ -62,33 +73,42 @@ class Inbox:
 
     @property
     def ready(self) -> bool:
-        """Whether there is an event."""
-        return bool(self.events)
+        """Whether there is anything."""
+        return bool(self.events or self.notices)
 
     @property
     def consuming(self) -> bool:
         """Whether a channel with consumers belongs here."""
-        return any(channel.callbacks for channel in self.channels)
+        return any(channel.callbacks for channel in list(self.channels))
 
     def put(self, event: Event) -> None:
         """Add an event, and wake the thread where it waits for one."""
         self.events.append(event)
         wake(self)
 
+    def notify(self, channel: Any) -> None:
+        """Note that a channel has something to tell, and wake the thread."""
+        self.notices.add(channel)
+        wake(self)
+
+    def handle_one(self) -> bool:
+        """Run what comes next; False where nothing needed to be run."""
+        try:
+            if self.notices:
+                told: bool = self.notices.pop().tell()
+                return told
+            event = self.events.popleft()
+        except (IndexError, KeyError):  # another thread has taken the channel over
+            return False
+        handled: bool = event.channel.handle(event)
+        return handled
+
     def idle(self, now: float) -> float:
         """Return for how many seconds the thread has left its events alone."""
         return now - self.seen if self.thread.is_alive() else float('inf')
 
-    def listed(self) -> list[Event]:
-        """List what waits, without taking it."""
-        while True:
-            try:
-                return list(self.events)
-            except RuntimeError:  # something was put in at the same moment
-                continue
-
     def withdraw(self, channel: Any) -> list[Event]:
-        """Take out the events of a channel."""
+        """Take out the events of a channel, while the reading thread puts in none."""
         found: list[Event] = []
         kept: list[Event] = []
         # One by one: the thread itself may come for some of them right now.
@@ -109,7 +129,7 @@ class Inboxes:
         filing: held by the reading thread while it puts events into inboxes.
     """
 
-    def __init__(self, filing: threading.Lock) -> None:
+    def __init__(self, filing: AbstractContextManager[Any]) -> None:
         self._filing = filing
         self._by_thread: dict[int, Inbox] = {}
         #: True while an event loop drains on behalf of all threads.
@@ -119,8 +139,8 @@ class Inboxes:
         return len(self._by_thread)
 
     def pending(self) -> bool:
-        """Tell whether there are events for any thread."""
-        return any(inbox.events for inbox in list(self._by_thread.values()))
+        """Tell whether something waits for any thread."""
+        return any(inbox.ready for inbox in list(self._by_thread.values()))
 
     def mine(self) -> Inbox:
         """Return the inbox of the calling thread."""
@@ -138,9 +158,11 @@ class Inboxes:
 
     def closed(self, channel: Any) -> None:
         """Forget a channel."""
-        inbox: Inbox = channel.inbox
-        inbox.channels.discard(channel)
-        inbox.withdraw(channel)
+        with self._filing:
+            inbox: Inbox = channel.inbox
+            inbox.channels.discard(channel)
+            inbox.notices.discard(channel)
+            inbox.withdraw(channel)
         self.tidy(inbox)
 
     def tidy(self, inbox: Inbox) -> None:
@@ -181,7 +203,10 @@ class Inboxes:
             for channel in channels:
                 inbox: Inbox = channel.inbox
                 inbox.channels.discard(channel)
-                to.events.extend(inbox.withdraw(channel))
                 to.channels.add(channel)
+                to.events.extend(inbox.withdraw(channel))
+                if channel in inbox.notices:
+                    inbox.notices.discard(channel)
+                    to.notices.add(channel)
                 channel.inbox = to
                 self.tidy(inbox)

@@ -58,7 +58,13 @@ class Publisher(Caller):
         if self.inbox.ident != threading.get_ident():
             connection.inboxes.claim(self)
 
+    def tell(self) -> bool:
+        """Raise, or hand to the callbacks, what the thread of the channel has not heard yet."""
+        self._raise_trouble()
+        return self._handle_returned()
+
     def _raise_trouble(self) -> None:
+        self.inbox.notices.discard(self)
         trouble, self._trouble = self._trouble, None
         if trouble is not None:
             raise trouble()
@@ -237,7 +243,7 @@ class Publisher(Caller):
                 logger.warning('%s came back: %s', _message_to(exchange, routing_key), text)
                 return
         self._returned.append((code, text, exchange, routing_key, self._message(method)))
-        self._post(method)
+        self.inbox.notify(self)
 
     # -- and by the thread of the channel
 
@@ -247,6 +253,7 @@ class Publisher(Caller):
     def _handle_returned(self) -> bool:
         """Hand what came back to the callbacks; False where that is nothing."""
         handled = False
+        self.inbox.notices.discard(self)
         while self._returned:
             try:
                 arguments = self._returned.popleft()

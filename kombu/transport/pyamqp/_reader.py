@@ -76,8 +76,8 @@ class Reader:
         self.heard = monotonic()
         #: Why nothing will ever arrive any more.
         self.failure: BaseException | None = None
-        #: Held while what arrived is filed.
-        self.filing = threading.Lock()
+        #: Held while what arrived is filed; what is filed may close a channel, which takes it, too.
+        self.filing = threading.RLock()
         #: Callbacks of the application that are about the connection; the thread that reads runs
         #: them, without the turn.
         self.due: deque[Callable[[], Any]] = deque()

@@ -961,6 +961,35 @@ class TestInboxes:
 
         assert self.in_thread(drain) == got[0]
 
+    def test_nothing_is_kept_of_what_is_over(self, wire: ScriptedWire, channel: Channel) -> None:
+        """Whoever does not drain must not be left with messages of consumers that are no more."""
+        inbox = channel.inbox
+
+        def receive() -> None:
+            channel.basic_consume('q', callback=print)
+            wire.delivers()
+            channel.queue_declare('q')
+            assert inbox.ready
+
+        receive()
+        channel.basic_cancel('tag')
+        assert not inbox.ready
+        receive()
+        channel.basic_recover()
+        assert not inbox.ready
+        wire.answers[spec.Basic.Qos] = (spec.Channel.Close, error())
+        receive()
+        with pytest.raises(NotFound):
+            channel.basic_qos(0, 1, False)
+        assert not inbox.ready
+        wire.says(1, spec.Channel.Close, error())
+        with pytest.raises(NotFound):
+            channel.basic_publish(Content('x'), routing_key='q')
+        assert not inbox.ready
+        receive()
+        channel.close()
+        assert not inbox.ready
+
     def test_nothing_is_kept_of_threads_that_went(self, connection: Connection) -> None:
         def use() -> None:
             channel = connection.channel()
