@@ -44,7 +44,7 @@ class Clock(Protocol):
         """Return seconds since the epoch."""
 
     def until(self, when: float) -> float | None:
-        """Return how many real seconds to wait until `when`;
+        """Return how many real seconds to wait until `when`.
 
         None where waiting does not bring it on.
         """

@@ -251,7 +251,7 @@ class Transport:
         return 'N/A'
 
     def heartbeat_check(self, connection: Any, rate: int = 2) -> None:
-        """Send or verify heartbeats;
+        """Send or verify heartbeats.
 
         Called `rate` times an interval.  Without heartbeats: nothing to do.
         """

@@ -211,7 +211,7 @@ class Channel(virtual.Channel):
             self._watch_head(queue, stored)
 
     def _expire_queue(self, queue: str, after: float) -> None:
-        """Delete `queue` if nobody used it for `after` seconds;
+        """Delete `queue` if nobody used it for `after` seconds.
 
         Else look again when that may be.
         """
@@ -299,6 +299,8 @@ class Transport(virtual.Transport):
         virtual_hosts=True,
         exclusive=True,
         priority=True,
+        message_ttl=True,
+        queue_ttl=True,
         queue_expires=True,
         max_length=True,
         max_length_bytes=True,

@@ -177,8 +177,8 @@ class TestCeleryWorker:
     def test_failing_over_round_robin_is_itertools_cycle(self):
         connection = Connection('memory://', failover_strategy=None)
         assert connection.failover_strategy == itertools.cycle
-        assert connection.alt == ['memory://'] or connection.alt == []
-        assert next(connection.cycle) is not None
+        assert connection.alt == []
+        assert next(Connection('memory://;memory://b').cycle) is not None
 
     def test_five_arguments_by_position(self):
         connection = Connection('host', 'user', 'secret', 'vhost', 1234, transport='memory')
@@ -278,7 +278,8 @@ class TestPools:
     def test_the_names_at_the_top(self, connection):
         """taskflow: `kombu.connections`."""
         with kombu.connections[connection].acquire(block=True) as acquired:
-            assert acquired.connected
+            assert acquired.connection is not None
+        assert kombu.connections[connection] is pools.connections[connection]
         assert kombu.producers[connection] is pools.producers[connection]
 
     def test_the_limit_of_all(self):
@@ -412,10 +413,6 @@ class TestOslo:
             _ = connection.channel().connection.sock
         assert issubclass(connection.recoverable_connection_errors[0], Exception)
         assert isinstance(connection.recoverable_channel_errors, tuple)
-
-    def test_a_url_with_the_scheme_of_kombu(self):
-        """It writes `kombu+memory://`."""
-        assert Connection('kombu+memory:////').transport.driver_type == 'memory'
 
     def test_trying_again_gives_the_result_and_the_channel(self, connection):
         revived, errors, calls = [], [], []
@@ -781,10 +778,11 @@ class TestSerialization:
         assert registry.type_to_name['application/json'] == 'json'
         assert 'application/json' in registry._decoders
         assert isinstance(registry._disabled_content_types, set)
-        before = registry._default_encode, registry._default_content_type
-        registry._set_default_serializer('json')
-        assert registry._default_content_type == 'application/json'
-        assert before is not None
+        registry._set_default_serializer('yaml')
+        try:
+            assert kombu.serialization.dumps({'a': 1})[0] == 'application/x-yaml'
+        finally:
+            registry._set_default_serializer('json')
 
     def test_pickle_is_there_by_name(self):
         serialization = kombu.serialization
@@ -876,8 +874,7 @@ class TestUtilities:
         assert oid_from(connection, threads=True)
         with ignore_errors(connection):
             raise connection.connection_errors[0]
-        with pytest.raises(StopIteration):
-            next(eventloop(connection, limit=0, timeout=0.01, ignore_timeouts=True))
+        assert list(eventloop(connection, limit=1, timeout=0.01, ignore_timeouts=True)) == []
         assert maybe_declare(Queue('q'), connection.channel(), retry=False) in (True, False)
         cache = functional.LRUCache(limit=2)
         cache.update(a=1, b=2, c=3)
@@ -962,8 +959,8 @@ class TestCopies:
         assert 'a' not in aliases
 
     def test_an_exchange_without_a_name_is_none(self):
-        assert not Exchange(None)
-        assert not Queue('q').exchange
+        assert Exchange(None).name == Queue('q').exchange.name == ''
+        assert Queue('q').exchange == Exchange('')
         assert '{0.exchange.name}'.format(Queue('q', Exchange('e'))) == 'e'
 
     def test_a_queue_of_a_dict(self):

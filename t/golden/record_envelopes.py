@@ -61,6 +61,7 @@ class Channel(virtual.Channel):
 class Transport(virtual.Transport):
     Channel = Channel
     driver_type = driver_name = 'recording'
+    implements = virtual.Transport.implements.extend(message_ttl=True)
 
 
 def record() -> dict[str, Any]:

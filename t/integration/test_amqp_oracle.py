@@ -271,10 +271,14 @@ class Memory(Side):
                 while self.is_open(connection):
                     connection.drain_events(timeout=0)
 
-    def expires_at_once(self, queue: str) -> bool:
-        """Tell whether only a consumer that waits could get a message of this queue."""
+    def argument(self, queue: str, name: str) -> Any:
+        """Return an argument that a queue was declared with."""
         entry = self.broker._broker.state.queues.get(queue)
-        return entry is not None and entry.arguments.get('x-message-ttl') == 0
+        return None if entry is None else entry.arguments.get(name)
+
+    def is_limited(self, queue: str) -> bool:
+        limits = ('x-max-length', 'x-max-length-bytes')
+        return any(self.argument(queue, limit) is not None for limit in limits)
 
     def queues(self) -> list[str]:
         self.pump()
@@ -369,23 +373,24 @@ def seen(message: Any) -> Any:
 
 
 class Program:
-    """Runs operations on both and compares."""
+    """Runs operations on both and compares.
 
-    def __init__(self, memory: Memory, rabbitmq: RabbitMQ) -> None:
+    Args:
+        careful: leave out what need not come out alike.
+    """
+
+    def __init__(self, memory: Memory, rabbitmq: RabbitMQ, *, careful: bool) -> None:
         self.memory = memory
         self.rabbitmq = rabbitmq
+        self.careful = careful
         self.log: list[str] = []
 
     def step(self, operation: str, *args: Any, **kwargs: Any) -> None:
         shown = ', '.join([*map(repr, args), *(f'{k}={v!r}' for k, v in kwargs.items())])
         self.log.append(f'{operation}({shown})')
-        if operation == 'consume' and (
-            args[1] in self.memory.consumers or self.memory.expires_at_once(args[1])
-        ):
-            return
-        if kwargs.get('expiration') == '0' and args[3] in self.memory.consumers:
-            return
         if operation == 'cancel' and args[0] not in self.memory.consumers:
+            return
+        if self.careful and self.is_unsure(operation, args, kwargs):
             return
         outcomes = [getattr(side, operation)(*args, **kwargs) for side in self.sides]
         self.same('outcome', *outcomes)
@@ -394,6 +399,28 @@ class Program:
         self.same('queues and deliveries', expected, self.rabbitmq.look_until(queues, expected))
         self.same('returned', *(side.returned for side in self.sides))
         self.log[-1] += f' -> {outcomes[0]!r}'
+
+    def is_unsure(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Tell whether a step may come out in more than one way, or is known to differ."""
+        memory = self.memory
+        if operation == 'consume':
+            return (
+                args[1] in memory.consumers
+                or ('of no duration' in OPEN and memory.argument(args[1], 'x-message-ttl') == 0)
+                or ('back over the limit' in OPEN and memory.is_limited(args[1]))
+            )
+        if operation == 'get':
+            keeps = not kwargs['no_ack']
+            return keeps and 'back over the limit' in OPEN and memory.is_limited(args[1])
+        if operation == 'queue' and 'another of the same name' in OPEN:
+            held = {queue for messages in memory.held.values() for queue, *_ in messages}
+            return args[1] in held and args[1] not in memory.queues()
+        expiration = kwargs.get('expiration')
+        if expiration == '0':
+            return args[3] in memory.consumers
+        if expiration == 'soon' and 'bad expiration' in OPEN:
+            return args[3] not in memory.queues()
+        return False
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -443,11 +470,11 @@ def vhost(rabbitmq: Broker) -> Iterator[str]:
 
 
 @pytest.fixture
-def run(vhost: str, kept: dict[str, Any]) -> Callable[[list[Any]], None]:
+def run(vhost: str, kept: dict[str, Any]) -> Callable[..., None]:
     """Run a program: a list of (operation, arguments, keyword arguments)."""
 
-    def run(steps: list[Any]) -> None:
-        program = Program(Memory(), RabbitMQ(vhost, kept))
+    def run(steps: list[Any], *, careful: bool = False) -> None:
+        program = Program(Memory(), RabbitMQ(vhost, kept), careful=careful)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')
@@ -463,6 +490,219 @@ def run(vhost: str, kept: dict[str, Any]) -> Callable[[list[Any]], None]:
 
 def op(operation: str, *args: Any, **kwargs: Any) -> Any:
     return operation, args, kwargs
+
+
+def call(method: str, *args: Any, **kwargs: Any) -> Any:
+    return op('call', 0, method, *args, **kwargs)
+
+
+def bind(queue: str, exchange: str, key: str = '', **kwargs: Any) -> Any:
+    return call('queue_bind', queue, exchange, key, **kwargs)
+
+
+def publish(exchange: str, key: str = '', **kwargs: Any) -> Any:
+    return op('publish', 0, 0, exchange, key, **kwargs)
+
+
+def exchange(name: str, type: str = 'direct', **kwargs: Any) -> Any:
+    return op('exchange', 0, name, type=type, **kwargs)
+
+
+def queue(name: str, at: int = 0, **kwargs: Any) -> Any:
+    arguments = {f'x-{key}'.replace('_', '-'): value for key, value in kwargs.items()}
+    return op('queue', at, name, arguments=arguments)
+
+
+def get(name: str, at: int = 0) -> Any:
+    return op('get', at, name, no_ack=False)
+
+
+def settle(verb: str, which: int = 0, at: int = 0) -> Any:
+    return op('settle', at, which, verb)
+
+
+DEAD = {'dead_letter_exchange': '', 'dead_letter_routing_key': 'dead'}
+
+# What the two are known to differ in.  A difference that has gone makes its test fail: then its
+# entry goes, and the programs that Hypothesis makes up try it as well.
+OPEN: dict[str, list[Any]] = {
+    # https://www.rabbitmq.com/docs/ttl: "unless they can be delivered to a consumer immediately"
+    'of no duration': [queue('q0', message_ttl=0), op('consume', 1, 'q0', 0), publish('', 'q0')],
+    'of no length': [queue('q0', max_length=0), op('consume', 1, 'q0', 0), publish('', 'q0')],
+    'one full queue of several': [
+        exchange('e0', 'fanout'),
+        queue('q0', max_length=0, overflow='reject-publish'),
+        queue('q1'),
+        bind('q0', 'e0'),
+        bind('q1', 'e0'),
+        publish('e0'),
+    ],
+    'back over the limit': [
+        queue('dead'),
+        queue('q0', max_length=1, **DEAD),
+        publish('', 'q0'),
+        get('q0'),
+        publish('', 'q0'),
+        settle('requeue'),
+    ],
+    'another of the same name': [
+        queue('q0'),
+        publish('', 'q0'),
+        get('q0'),
+        op('delete', 0, 'q0'),
+        queue('q0'),
+        settle('requeue'),
+    ],
+    'bad expiration': [publish('', 'q0', expiration='soon')],
+    'bound to the default exchange': [queue('q0'), bind('q0', '', 'other'), publish('', 'other')],
+    'deleting a standard exchange': [call('exchange_delete', 'amq.direct')],
+    'reserved exchange': [exchange('amq.mine')],
+    'reserved queue': [queue('amq.mine')],
+    'classic or not said': [queue('q0'), queue('q0', queue_type='classic')],
+    'exclusive or not': [queue('q0'), op('queue', 0, 'q0', exclusive=True)],
+    'getting where one consumes alone': [
+        queue('q0'),
+        call('basic_consume', 'q0', consumer_tag='t', exclusive=True),
+        op('get', 2, 'q0', no_ack=True),
+    ],
+    'whole numbers equal others': [
+        exchange('e0', 'headers'),
+        queue('q0'),
+        bind('q0', 'e0', arguments={'h': 1}),
+        publish('e0', headers={'h': 1.0}),
+    ],
+    'dead letters to nowhere': [queue('q0', dead_letter_routing_key='dead')],
+    'an alternate that is no name': [exchange('e0', arguments={'alternate-exchange': 5})],
+    'both limits': [
+        *(queue(name) for name in ('q0', 'q1')),
+        *(publish('', name) for name in ('q0', 'q0', 'q1', 'q1')),
+        op('call', 1, 'basic_qos', 0, 3, True),
+        op('consume', 1, 'q0', 2),
+        op('consume', 1, 'q1', 2),
+    ],
+    'no priorities': [queue('q0', max_priority=0)],
+    'the queue declared last': [queue('q0'), bind('', 'amq.direct', 'k')],
+    'sender-selected distribution': [
+        queue('q0'),
+        queue('q1'),
+        publish('', 'q0', headers={'CC': ['q1']}),
+    ],
+}
+
+PATTERNS_OF_INTEREST = ('', '*', '#', 'a.*.b', 'a.#.b', '*.*', '*.#', '#.', '.#', '.')
+
+SETTLED: dict[str, list[Any]] = {
+    # An empty word is a word, which `*` matches; the empty key has none.
+    **{
+        f'words of {pattern!r}': [
+            queue('q0'),
+            bind('q0', 'amq.topic', pattern),
+            *(
+                publish('amq.topic', key, mandatory=True)
+                for key in ('', 'a', 'a..b', 'a.b', '.', 'a.', '.a', '..')
+            ),
+        ]
+        for pattern in PATTERNS_OF_INTEREST
+    },
+    **{
+        f'headers with {mode}': [
+            exchange('e0', 'headers'),
+            *(
+                step
+                for name, arguments in [
+                    ('q0', {}),
+                    ('q1', {'h': 1, 'x-h': 1}),
+                    ('q2', {'h': None}),
+                ]
+                for step in (queue(name), bind(name, 'e0', arguments={**arguments, 'x-match': mode}))
+            ),
+            *(
+                publish('e0', headers=headers)
+                for headers in [{}, {'h': 1}, {'h': '1'}, {'h': True}, {'x-h': 1}, {'h': 1, 'x-h': 1}]
+            ),
+        ]
+        for mode in ('all', 'any', 'all-with-x', 'any-with-x')
+    },
+    'headers with another word': [queue('q0'), bind('q0', 'amq.headers', arguments={'x-match': 1})],
+    'dead letters that would go round': [
+        queue('q0', message_ttl=0, dead_letter_exchange='', dead_letter_routing_key='q1'),
+        queue('q1', message_ttl=0, dead_letter_exchange='', dead_letter_routing_key='q0'),
+        publish('', 'q0'),
+    ],
+    'dead letters that somebody sends round': [
+        queue('q0', dead_letter_exchange=''),
+        publish('', 'q0', headers={'h': 1}, priority=2, expiration='3600000'),
+        *[get('q0'), settle('reject')] * 3,
+    ],
+    'alternates and bindings between exchanges': [
+        exchange('e0', 'direct', arguments={'alternate-exchange': 'e2'}),
+        exchange('e1', 'direct'),
+        exchange('e2', 'fanout'),
+        queue('q0'),
+        bind('q0', 'e2'),
+        publish('e0', 'k', mandatory=True),
+        call('exchange_bind', 'e1', 'e0', 'k'),
+        publish('e0', 'k', mandatory=True),
+        bind('q0', 'e1', 'k'),
+        publish('e0', 'k', mandatory=True),
+    ],
+    'auto-delete exchanges': [
+        exchange('e0', 'fanout', auto_delete=True),
+        exchange('e1', 'fanout', auto_delete=True),
+        queue('q0'),
+        call('exchange_bind', 'e1', 'e0'),
+        bind('q0', 'e1'),
+        call('queue_unbind', 'q0', 'e1', 'other'),
+        exchange('e0', passive=True),
+        op('delete', 0, 'q0'),
+        exchange('e1', passive=True),
+        exchange('e0', passive=True),
+    ],
+    'requeued out of order': [
+        queue('q0'),
+        *[publish('', 'q0')] * 4,
+        *[get('q0')] * 3,
+        settle('requeue', 1),
+        settle('requeue', 0),
+        settle('requeue', 0),
+    ],
+    'poison': [
+        op('queue', 0, 'dead', durable=True),
+        op(
+            'queue',
+            0,
+            'q0',
+            durable=True,
+            arguments={
+                'x-queue-type': 'quorum',
+                'x-delivery-limit': 1,
+                'x-dead-letter-exchange': '',
+                'x-dead-letter-routing-key': 'dead',
+            },
+        ),
+        publish('', 'q0'),
+        *[get('q0'), settle('requeue')] * 2,
+    ],
+    'deleting what is consumed': [
+        queue('q0'),
+        op('consume', 1, 'q0', 0),
+        op('delete', 0, 'q0', if_unused=True),
+        op('delete', 0, 'q0'),
+        publish('', 'q0', mandatory=True),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        *SETTLED,
+        *(pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=name)) for name in OPEN),
+    ],
+)
+def test_known_questions(run: Callable[..., None], name: str) -> None:
+    """What is easily asked of RabbitMQ and seldom made up by chance."""
+    run({**SETTLED, **OPEN}[name])
 
 
 # -- programs made up by Hypothesis --------------------------------------------------------------
@@ -494,7 +734,6 @@ CONDITIONS = st.builds(
             {'x-match': 'any'},
             {'x-match': 'any-with-x'},
             {'x-match': 'all-with-x'},
-            {'x-match': 'some'},
         ]
     ),
 )
@@ -505,7 +744,11 @@ LIMITS = st.fixed_dictionaries(
     optional={
         'x-max-length': st.sampled_from([1, 2, 3]),
         'x-max-length-bytes': st.sampled_from([9, 19]),
-        'x-overflow': st.sampled_from(['drop-head', 'reject-publish', 'reject-publish-dlx']),
+        'x-overflow': st.sampled_from(
+            ['drop-head']
+            if 'one full queue of several' in OPEN
+            else ['drop-head', 'reject-publish', 'reject-publish-dlx']
+        ),
         'x-max-priority': st.sampled_from([1, 3]),
         'x-message-ttl': st.sampled_from([0, 3_600_000]),
         'x-unknown': st.just(1),
@@ -644,9 +887,9 @@ TRAFFIC = st.lists(
 )
 @given(topology=TOPOLOGY, bindings=BINDINGS, traffic=TRAFFIC)
 def test_the_reference_broker_does_what_rabbitmq_does(
-    run: Callable[[list[Any]], None],
+    run: Callable[..., None],
     topology: list[Any],
     bindings: list[Any],
     traffic: list[Any],
 ) -> None:
-    run([*topology, *bindings, *traffic])
+    run([*topology, *bindings, *traffic], careful=True)

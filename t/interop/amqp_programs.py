@@ -14,6 +14,7 @@ from kombu.common import Broadcast, collect_replies, maybe_declare, send_reply
 from kombu.mixins import ConsumerMixin, ConsumerProducerMixin
 from kombu.serialization import registry
 from kombu.transport import native_delayed_delivery as delayed
+from kombu.utils import uuid
 
 WHEN = datetime(2024, 2, 29, 1, 2, 3)
 ACCEPT = ['json', 'pickle', 'yaml', 'msgpack', 'text/plain', 'application/data']
@@ -74,7 +75,7 @@ PROPERTIES: list[dict[str, Any]] = [
         'type': 't',
         'app_id': 'a',
         'user_id': 'guest',
-        'timestamp': WHEN,
+        'timestamp': 1_709_168_523,
         'expiration': 1.5e3,
     },
     {'headers': HEADERS},
@@ -187,7 +188,7 @@ def returned(url: str, exchange: str) -> list[Any]:
     got: list[Any] = []
 
     def on_return(exception: Any, exchange: str, routing_key: str, message: Any) -> None:
-        got.append([type(exception).__name__, exchange, routing_key, bytes(message.body).decode()])
+        got.append([type(exception).__name__, exchange, routing_key, message.body])
 
     with Connection(url) as connection:
         producer = Producer(connection, on_return=on_return)
@@ -315,7 +316,7 @@ def delete(url: str, names: list[str]) -> list[int]:
         queues = [Queue(name, channel=connection.default_channel) for name in names]
         counts = [queue.purge() for queue in queues]
         for queue in queues:
-            queue.delete(if_empty=True)
+            queue.delete()
         return counts
 
 
@@ -414,13 +415,11 @@ def control(url: str, kind: str, hostname: str) -> dict[str, Any]:
 
 
 def put(url: str, queue: str) -> None:
-    """Put into a simple queue and a simple buffer."""
+    """Put into a simple queue."""
     with Connection(url) as connection:
         with connection.SimpleQueue(queue, queue_args={'x-max-length': 10}) as simple:
             for number in range(3):
                 simple.put({'n': number}, serializer='json', compression='zlib')
-        with connection.SimpleBuffer(f'{queue}.buffer') as buffer:
-            buffer.put('buffered')
 
 
 def get(url: str, queue: str) -> list[Any]:
@@ -433,8 +432,6 @@ def get(url: str, queue: str) -> list[Any]:
                 found.append(message.payload)
                 message.ack()
             found.append(simple.qsize())
-        with connection.SimpleBuffer(f'{queue}.buffer') as buffer:
-            found.append(buffer.get(timeout=5).payload)
     return found
 
 
@@ -486,7 +483,7 @@ def request(url: str) -> list[Any]:
     """Send requests and collect what is answered."""
     with Connection(url) as connection:
         channel = connection.default_channel
-        replies = Queue('', channel=channel, exclusive=True, durable=False, auto_delete=True)
+        replies = Queue(uuid(), channel=channel, exclusive=True, durable=False, auto_delete=True)
         replies.declare()
         producer = Producer(channel, REQUESTS.exchange, routing_key='requests')
         for number, body in enumerate(['one', {'two': 2}, 'again']):

@@ -75,7 +75,7 @@ def is_cycle(headers: Mapping[str, Any], queue: str) -> bool:
 
 
 def deaths(headers: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the entries of `x-death`;
+    """Return the entries of `x-death`.
 
     What a publisher made up and has not the form is left out.
     """

@@ -98,7 +98,7 @@ def with_expiry(envelope: Envelope, when: float) -> Envelope:
 
 
 def redelivered(envelope: Envelope) -> Envelope:
-    """Return a copy as it goes back to its queue:
+    """Return a copy as it goes back to its queue.
 
     Flagged, and with one more failed delivery counted.
     """

@@ -69,7 +69,7 @@ class RoutingTable(Collection[Row]):
             self.add((routing_key, pattern, destination))
 
     def add(self, row: Row, arguments: Mapping[str, Any] | None = None) -> bool:
-        """Add a binding;
+        """Add a binding.
 
         Return whether it was new.  The same row with other `arguments` is another binding.
         """
@@ -377,7 +377,7 @@ class _Headers:
         return self.order
 
     def index_conditions(self) -> list[tuple[str, Any]]:
-        """The conditions to file it under:
+        """Return the conditions to file it under.
 
         Any of them is enough for `any`, one will do for `all`.
         """

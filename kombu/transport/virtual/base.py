@@ -1,4 +1,4 @@
-"""The virtual broker layer under the names that drivers import it by;
+"""The virtual broker layer under the names that drivers import it by.
 
 The parts live in the modules beside this one.
 """

@@ -55,7 +55,7 @@ class Channel(DeliveringChannel):
         return not self.closed
 
     def close(self) -> None:
-        """Close the channel:
+        """Close the channel.
 
         Its consumers stop, and what they hold goes back to its queues.  Idempotent.
         """

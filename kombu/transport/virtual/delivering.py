@@ -96,7 +96,7 @@ class VirtualConsumer:
 
 
 class QueueConsumers:
-    """The consumers of one queue on one connection;
+    """The consumers of one queue on one connection.
 
     Called with a payload it serves the next in turn.
     """
@@ -144,7 +144,7 @@ def _ignore(message: Any) -> None:
 
 
 class _Unreadable(BaseMessage):
-    """What is delivered in place of an envelope that cannot be read;
+    """What is delivered in place of an envelope that cannot be read.
 
     `decode()` raises the reason.
     """
@@ -413,7 +413,7 @@ class DeliveringChannel(PublishingChannel):
         consumer.callback(message)
 
     def _to_message(self, payload: Any, queue: str | None) -> Any:
-        """Make the message of a payload;
+        """Make the message of a payload.
 
         Of one that cannot be read, a message that says so when decoded.
         """

@@ -111,9 +111,10 @@ class PublishingChannel(DeclaringChannel):
             raise PreconditionFailed(
                 f'PRECONDITION_FAILED - invalid expiration {expiration!r}: {exc}', (60, 40)
             ) from None
+        self._needs('message_ttl', 'the expiration of a message')
 
     def _inplace_augment_message(self, message: Envelope, exchange: str, routing_key: str) -> None:
-        """Complete an envelope:
+        """Complete an envelope.
 
         Encoded body, where it is published to, a delivery tag of its own.
         """

@@ -1,4 +1,4 @@
-"""The transport of the virtual broker:
+"""The transport of the virtual broker.
 
 Channels over one store, and the loop that waits for messages.
 """
@@ -63,8 +63,6 @@ class Transport(base.Transport):
         auto_delete=True,
         inequivalent=True,
         dead_letter=True,
-        message_ttl=True,
-        queue_ttl=True,
         consumer_prefetch=True,
         recover=True,
         delivery_count=True,

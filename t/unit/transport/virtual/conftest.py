@@ -72,6 +72,7 @@ class StoreTransport(virtual.Transport):
     driver_name = 'store'
     polling_interval = 0.01
     connection_errors = (*virtual.Transport.connection_errors, StoreDown)
+    implements = virtual.Transport.implements.extend(message_ttl=True, queue_ttl=True)
 
 
 @pytest.fixture
