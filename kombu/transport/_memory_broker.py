@@ -237,8 +237,11 @@ class Broker:
     def run_due(self, channel: Any) -> None:
         """Do what time has made due, through `channel`."""
         schedule = self._schedule
-        if not schedule or schedule[0][0] > self.clock.now():
-            return
+        try:
+            if not schedule or schedule[0][0] > self.clock.now():
+                return
+        except IndexError:
+            return  # somebody else has just done what was due
         with self.lock:
             while schedule and schedule[0][0] <= self.clock.now():
                 _, _, action, args = heappop(schedule)

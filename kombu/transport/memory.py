@@ -251,14 +251,18 @@ class Channel(virtual.Channel):
 
     def drain_events(self, timeout: float | None = None, callback: Any = None) -> Any:
         self.broker.run_due(self)
-        if self._consumers and self._qos.can_consume():
-            return self._poll(None, callback or self.connection._deliver)
+        transport = self.connection
+        if transport is not None and self._consumers and self._qos.can_consume():
+            return self._poll(None, callback or transport._deliver)
         self._check_open()
         raise Empty
 
     def _poll(self, cycle: Any, callback: Any, timeout: float | None = None) -> None:
         ready = self._ready
-        has_credit = self.connection._has_credit
+        transport = self.connection
+        if transport is None:
+            raise Empty
+        has_credit = transport._has_credit
         for queue in tuple(ready):
             if not has_credit(queue):
                 continue

@@ -147,7 +147,7 @@ def _bindings(queue: Any) -> Iterator[tuple[Any, str]]:
     """Yield exchange and key of each binding of a queue."""
     if queue.exchange is not None and (queue.exchange.name or not queue.bindings):
         yield queue.exchange, queue.routing_key or ''
-    for binding in queue.bindings or ():
+    for binding in sorted(queue.bindings or (), key=str):
         yield binding.exchange, binding.routing_key or ''
 
 

@@ -54,7 +54,7 @@ def drain(connection):
     try:
         while True:
             connection.drain_events(timeout=0)
-    except socket.timeout:
+    except TimeoutError:
         pass
 
 
@@ -961,10 +961,12 @@ class TestCopies:
     def test_an_exchange_without_a_name_is_none(self):
         assert Exchange(None).name == Queue('q').exchange.name == ''
         assert Queue('q').exchange == Exchange('')
-        assert '{0.exchange.name}'.format(Queue('q', Exchange('e'))) == 'e'
+        assert '{.exchange.name}'.format(Queue('q', Exchange('e'))) == 'e'
 
     def test_a_queue_of_a_dict(self):
-        queue = Queue.from_dict('q', exchange='e', exchange_type='topic', binding_key='k', expires=5)
+        queue = Queue.from_dict(
+            'q', exchange='e', exchange_type='topic', binding_key='k', expires=5
+        )
         assert (queue.exchange.name, queue.exchange.type) == ('e', 'topic')
         assert (queue.routing_key, queue.expires) == ('k', 5)
         assert queue.as_dict(recurse=True)['exchange']['name'] == 'e'

@@ -19,7 +19,8 @@ from kombu.utils import uuid
 WHEN = datetime(2024, 2, 29, 1, 2, 3)
 ACCEPT = ['json', 'pickle', 'yaml', 'msgpack', 'text/plain', 'application/data']
 
-# -- messages ---------------------------------------------------------------------------------------
+# -- messages
+# ---------------------------------------------------------------------------------------
 
 #: Bodies by serializer; '' stands for none.
 BODIES: dict[str, dict[str, Any]] = {
@@ -44,7 +45,7 @@ BODIES: dict[str, dict[str, Any]] = {
     'pickle': {'objects': {'set': {1, 2}, 'tuple': (1, b'2'), 'when': WHEN, 'complex': 1j}},
     'yaml': {'plain': {'text': 'h\xe9', 'list': [1, 2.5, None, False], 'when': WHEN}},
     'msgpack': {'plain': {'text': 'h\xe9', 'bytes': b'\x00\xff', 'list': [1, 2.5, None, True]}},
-    '': {'text': 'h\xe9 text', 'bytes': b'\x00\xff\xfe', 'no bytes': b'', 'long': 'x' * 300_000},
+    '': {'text': 'h\xe9 text', 'bytes': b'\x00\xff\xfe', 'long': 'x' * 300_000},
 }
 
 #: Everything that a field table may hold.
@@ -60,6 +61,8 @@ HEADERS = {
     'no text': '',
     'when': WHEN,
     'none': None,
+    'bytes': b'bytes',
+    'binary': b'\x00\xff',
     'list': [1, 'two', [None, {'three': 3}]],
     'table': {'deep': {'deeper': [True, 'x']}},
 }
@@ -80,10 +83,11 @@ PROPERTIES: list[dict[str, Any]] = [
     },
     {'headers': HEADERS},
     {'headers': {}},
+    {'headers': {'x-' + 'long' * 60: 'name'}, 'content_encoding': 'utf-16'},
 ]
 
 #: What cannot be decoded: what is published with which properties.
-UNREADABLE = {
+UNREADABLE: dict[str, tuple[bytes, dict[str, Any]]] = {
     'broken json': (b'{', {'content_type': 'application/json', 'content_encoding': 'utf-8'}),
     'not utf-8': (b'"\xff"', {'content_type': 'application/json', 'content_encoding': 'utf-8'}),
     'refused': (b'x', {'content_type': 'application/x-refused', 'content_encoding': 'binary'}),
@@ -145,7 +149,8 @@ def _described(message: Any) -> dict[str, Any]:
         payload = _shown(message.payload)
     except Exception as exc:
         # Subclasses of the same error are the same to who catches it.
-        payload = f'raises {[c.__name__ for c in type(exc).__mro__ if c.__module__ == "kombu.exceptions"]}'
+        ours = [c.__name__ for c in type(exc).__mro__ if c.__module__ == 'kombu.exceptions']
+        payload = f'raises {ours}'
     headers = dict(message.headers)
     return {
         'case': headers.pop('case', None),
@@ -188,7 +193,7 @@ def returned(url: str, exchange: str) -> list[Any]:
     got: list[Any] = []
 
     def on_return(exception: Any, exchange: str, routing_key: str, message: Any) -> None:
-        got.append([type(exception).__name__, exchange, routing_key, message.body])
+        got.append([exception.reply_code, exchange, routing_key, message.body])
 
     with Connection(url) as connection:
         producer = Producer(connection, on_return=on_return)
@@ -199,7 +204,8 @@ def returned(url: str, exchange: str) -> list[Any]:
     return got
 
 
-# -- topology ---------------------------------------------------------------------------------------
+# -- topology
+# ---------------------------------------------------------------------------------------
 
 LETTERS = Exchange('letters', 'topic', arguments={'alternate-exchange': 'lost'})
 
@@ -222,7 +228,7 @@ def topology() -> tuple[list[Any], list[Any]]:
         Queue(
             'limits',
             LETTERS,
-            '#',
+            'x.#',
             expires=600,
             message_ttl=60.5,
             max_length=100,
@@ -232,6 +238,7 @@ def topology() -> tuple[list[Any], list[Any]]:
         Queue(
             'arguments',
             LETTERS,
+            'dying',
             queue_arguments={
                 'x-dead-letter-exchange': 'lost',
                 'x-dead-letter-routing-key': 'dead',
@@ -282,17 +289,21 @@ def send(url: str) -> None:
         for priority in (1, 5, 3):
             publish(f'priority {priority}', exchange='letters', routing_key='x', priority=priority)
         publish('nobody asked', exchange='letters', routing_key='a.b')
+        publish('unroutable', exchange='letters', routing_key='nowhere')
         publish('copy', exchange='letters', routing_key='copies.of.it')
         publish('urgent', exchange='passing', headers={'urgent': True, 'size': 3})
         publish('half as urgent', exchange='passing', headers={'urgent': True, 'size': 4})
         publish('not urgent', exchange='passing', headers={'urgent': False})
         publish('by name', routing_key='default exchange')
-        publish('soon dead', exchange='letters', routing_key='arguments', expiration=0.01)
+        publish('soon dead', exchange='letters', routing_key='dying', expiration=0.01)
         Producer(connection, Exchange('everybody', 'fanout')).publish('all')
 
 
 def fetch(url: str, counts: dict[str, int]) -> dict[str, list[str]]:
-    """Fetch so many messages from each queue, and see that there are no more."""
+    """Fetch so many messages from each queue, and see that there are no more.
+
+    What was dead-lettered is shown with the reason.
+    """
     end = time.monotonic() + 5
     found: dict[str, list[str]] = {}
     with Connection(url) as connection:
@@ -302,7 +313,9 @@ def fetch(url: str, counts: dict[str, int]) -> dict[str, list[str]]:
             while True:
                 message = queue.get(no_ack=True)
                 if message is not None:
-                    bodies.append(message.payload)
+                    deaths = message.headers.get('x-death', ())
+                    reasons = ''.join(f' ({death["reason"]})' for death in deaths)
+                    bodies.append(f'{message.payload}{reasons}')
                 elif len(bodies) >= count or time.monotonic() > end:
                     break
                 else:
@@ -359,22 +372,20 @@ def mailbox(connection: Any, kind: str) -> Any:
 def serve_node(stopped: Callable[[], bool], url: str, kind: str, hostname: str) -> Iterator[Any]:
     """Be a node that can be called."""
     calls: list[Any] = []
+
+    def echo(state: Any, **kwargs: Any) -> Any:
+        calls.append(['echo', kwargs])
+        return {'from': state, **kwargs}
+
+    def fail(state: Any, **kwargs: Any) -> Any:
+        raise KeyError('failed')
+
+    def note(state: Any, **kwargs: Any) -> None:
+        calls.append(['note', kwargs])
+
     with Connection(url) as connection:
-        node = mailbox(connection, kind).Node(hostname, state=hostname)
-
-        @node.handler
-        def echo(state: Any, **kwargs: Any) -> Any:
-            calls.append(['echo', kwargs])
-            return {'from': state, **kwargs}
-
-        @node.handler
-        def fail(state: Any, **kwargs: Any) -> Any:
-            raise KeyError('failed')
-
-        @node.handler
-        def note(state: Any, **kwargs: Any) -> None:
-            calls.append(['note', kwargs])
-
+        handlers = {'echo': echo, 'fail': fail, 'note': note}
+        node = mailbox(connection, kind).Node(hostname, state=hostname, handlers=handlers)
         node.channel = connection.channel()
         with node.listen():
             yield 'ready'
@@ -439,15 +450,19 @@ REQUESTS = Queue('requests', Exchange('requests', 'direct'), 'requests', durable
 
 
 def serve_worker(stopped: Callable[[], bool], url: str, producing: bool) -> Iterator[Any]:
-    """Answer requests with a mixin, either with a producer of its own or on the channel they came by."""
+    """Answer requests with a mixin, with a producer of its own or on the channel they came by."""
     handled: list[Any] = []
 
     class Worker(ConsumerProducerMixin if producing else ConsumerMixin):  # type: ignore[misc]
         def __init__(self, connection: Any) -> None:
             self.connection = connection
 
+        @property
+        def should_stop(self) -> bool:
+            return stopped()
+
         def get_consumers(self, Consumer: Any, channel: Any) -> list[Any]:
-            return [Consumer([REQUESTS], callbacks=[self.on_request], prefetch_count=2)]
+            return [Consumer([REQUESTS], callbacks=[self.on_request], prefetch_count=1)]
 
         def on_request(self, body: Any, message: Any) -> None:
             if body == 'again' and not message.delivery_info['redelivered']:
@@ -470,12 +485,8 @@ def serve_worker(stopped: Callable[[], bool], url: str, producing: bool) -> Iter
         REQUESTS(connection.default_channel).declare()
         worker = Worker(connection)
         yield 'ready'
-        steps = worker.consume(limit=None, timeout=0.05, safety_interval=0)
-        while not stopped():
-            try:
-                next(steps)
-            except (StopIteration, TimeoutError):
-                steps = worker.consume(limit=None, timeout=0.05, safety_interval=0)
+        for _ in worker.consume(limit=None, safety_interval=0.05):
+            pass
     yield handled
 
 
@@ -488,14 +499,10 @@ def request(url: str) -> list[Any]:
         producer = Producer(channel, REQUESTS.exchange, routing_key='requests')
         for number, body in enumerate(['one', {'two': 2}, 'again']):
             producer.publish(
-                body, reply_to=replies.name, correlation_id=str(number), declare=[REQUESTS]
+                body,
+                reply_to=replies.name,
+                correlation_id=str(number),
+                serializer='json',
+                declare=[REQUESTS],
             )
         return list(collect_replies(connection, channel, replies, timeout=5, limit=3))
-
-
-PROGRAMS = dict(globals())
-
-if __name__ == '__main__':
-    from sides import main  # type: ignore[import-not-found]
-
-    main(PROGRAMS)

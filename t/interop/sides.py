@@ -1,8 +1,9 @@
 """Programs that run under this kombu and under kombu 5.x, to let the two talk to each other.
 
-A module of programs is a script as well: `python programs.py NAME ARGUMENTS`, with the arguments in JSON, prints what the function
-of that name returns.  Programs named `serve_...` are generators: what they yield first is printed when they are ready, and they go on
-until their standard input is closed.
+A module of programs is a script as well: `python programs.py NAME ARGUMENTS`, with the arguments in
+JSON, prints what the function of that name returns.  Programs named `serve_...` are generators:
+what they yield first is printed when they are ready, and they go on until their standard input is
+closed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,15 +27,15 @@ ROOT = Path(__file__).parents[2]
 LIMIT = 20
 
 
-def main(programs: dict[str, Any]) -> None:
+def main() -> None:
     """Run the program that the command line names, for at most `LIMIT` seconds."""
     faulthandler.dump_traceback_later(LIMIT, exit=True)
-    name, arguments = sys.argv[1:]
-    program = programs[name]
+    module, name, arguments = sys.argv[1:]
+    program = getattr(import_module(module), name)
     if name.startswith('serve_'):
-        stopped = threading.Event()
-        threading.Thread(target=lambda: (sys.stdin.read(), stopped.set()), daemon=True).start()
-        steps = program(stopped.is_set, **json.loads(arguments))
+        waiting = threading.Thread(target=sys.stdin.read, daemon=True)
+        waiting.start()
+        steps = program(lambda: not waiting.is_alive(), **json.loads(arguments))
         print(json.dumps(next(steps)), flush=True)
         print(json.dumps(next(steps)), flush=True)
     else:
@@ -60,7 +62,8 @@ class Side:
         return self.name
 
     def _command(self, programs: ModuleType, name: str, arguments: dict[str, Any]) -> list[str]:
-        return [self.python, str(programs.__file__), name, json.dumps(arguments)]
+        module = programs.__name__.rpartition('.')[2]
+        return [self.python, __file__, module, name, json.dumps(arguments)]
 
     def run(self, programs: ModuleType, name: str, **arguments: Any) -> Any:
         """Run a program and return what it returned."""
@@ -98,7 +101,8 @@ class Side:
                 said.append(json.loads(line))
                 yield said
             output, errors = child.communicate(timeout=LIMIT + 5)
-            assert line and child.returncode == 0, f'{self} failed in {name}:\n{errors}'
+            assert line, f'{self} failed in {name}:\n{errors}'
+            assert child.returncode == 0, f'{self} failed in {name}:\n{errors}'
             said.append(json.loads(output))
         finally:
             child.kill()
@@ -114,3 +118,7 @@ class Ours(Side):
     def run(self, programs: ModuleType, name: str, **arguments: Any) -> Any:
         """Run a program and return what it returned, as it looks after JSON."""
         return json.loads(json.dumps(getattr(programs, name)(**arguments)))
+
+
+if __name__ == '__main__':
+    main()

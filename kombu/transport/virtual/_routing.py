@@ -124,7 +124,7 @@ class RoutingTable(Collection[Row]):
             pass
         found = tuple(self._match(routing_key))
         if len(cache) >= CACHE_LIMIT:
-            self._cache = cache = {}
+            cache.clear()
         cache[routing_key] = found
         return found
 

@@ -105,7 +105,8 @@ class QueueConsumers:
 
     def __init__(self, queue: str) -> None:
         self.queue = queue
-        self.consumers: list[VirtualConsumer] = []
+        #: Replaced when it changes, never changed: other threads may be reading it.
+        self.consumers: tuple[VirtualConsumer, ...] = ()
         self._turn = 0
 
     def next(self, *, thread: Thread | None = None) -> VirtualConsumer | None:
@@ -127,9 +128,15 @@ class QueueConsumers:
                 return consumer
         return None
 
-    def __call__(self, payload: Any, *, thread: Thread | None = None) -> None:
-        """Deliver `payload` to the next consumer and pass the turn on."""
+    def __call__(self, payload: Any, *, thread: Thread | None = None) -> bool:
+        """Deliver `payload` to the next consumer and pass the turn on.
+
+        Returns:
+            False where all of them have gone meanwhile.
+        """
         consumers = self.consumers
+        if not consumers:
+            return False
         consumer = consumers[0]
         if len(consumers) > 1:
             # Credit may have gone since the message was taken, as where a driver takes by itself;
@@ -137,6 +144,7 @@ class QueueConsumers:
             consumer = self.next(thread=thread) or consumers[self._turn % len(consumers)]
             self._turn += 1
         consumer.channel._deliver_to(consumer, payload)
+        return True
 
 
 def _ignore(message: Any) -> None:
@@ -383,16 +391,17 @@ class DeliveringChannel(PublishingChannel):
         Raises:
             queue.Empty: there is none, or no consumer has credit.
         """
-        if self._consumers and self._qos.can_consume():
-            callback = callback or self.connection._deliver
-            return self._poll(self.cycle, callback, timeout=timeout)
+        transport = self.connection
+        if transport is not None and self._consumers and self._qos.can_consume():
+            return self._poll(self.cycle, callback or transport._deliver, timeout=timeout)
         self._check_open()
         raise Empty
 
     def _get_and_deliver(
         self, queue: str, callback: Callable[[Any, str], Any], timeout: float | None = None
     ) -> None:
-        if not self.connection._has_credit(queue):
+        transport = self.connection
+        if transport is None or not transport._has_credit(queue):
             raise Empty
         callback(self._take(queue, timeout), queue)
 
@@ -553,6 +562,7 @@ class DeliveringChannel(PublishingChannel):
     def cycle(self) -> Any:
         """The queues consumed from, asked in turn."""
         if self._cycle is None:
+            self._check_open()
             self._reset_cycle()
         return self._cycle
 

@@ -20,7 +20,7 @@ from kombu.transport.virtual._envelope import (
     separate,
     with_expiry,
 )
-from kombu.transport.virtual._policy import NO_POLICY
+from kombu.transport.virtual._policy import NO_POLICY, QueuePolicy
 from kombu.transport.virtual._topology import QueueEntry
 from kombu.transport.virtual.declaring import DeclaringChannel
 from kombu.utils.encoding import str_to_bytes
@@ -256,17 +256,31 @@ class PublishingChannel(DeclaringChannel):
         if policy is NO_POLICY and expiration is None:
             self._put(queue, message, **kwargs)
             return
-        if policy.limited and policy.overflow != 'drop-head' and self._is_full(entry, message):
-            if policy.overflow == 'reject-publish-dlx':
-                self._bury(queue, message, 'maxlen')
-            raise MessageNacked(f"queue '{queue}' is full and set to {policy.overflow}")
-        ttl = policy.ttl_for(expiration)
+        if not policy.limited:
+            self._put_with_ttl(entry, policy, queue, message, **kwargs)
+            return
+        # Between looking at the length and changing it nobody else may.
+        with self.state.lock:
+            if policy.overflow != 'drop-head' and self._is_full(entry, message):
+                if policy.overflow == 'reject-publish-dlx':
+                    self._bury(queue, message, 'maxlen')
+                raise MessageNacked(f"queue '{queue}' is full and set to {policy.overflow}")
+            self._put_with_ttl(entry, policy, queue, message, **kwargs)
+            self._drop_overflow(entry)
+
+    def _put_with_ttl(
+        self,
+        entry: QueueEntry | None,
+        policy: QueuePolicy,
+        queue: str,
+        message: Envelope,
+        **kwargs: Any,
+    ) -> None:
+        ttl = policy.ttl_for(message['properties'].get('expiration'))
         # With a time to live of 0 it lives just long enough to be delivered at once.
         if ttl is not None and (ttl or self._waiting(entry) <= self._size(queue)):
             message = with_expiry(message, self._now() + ttl)
         self._put(queue, message, **kwargs)
-        if policy.limited:
-            self._drop_overflow(entry)
 
     def _waiting(self, entry: QueueEntry | None) -> float:
         """Return how many messages of a queue its consumers would be given at once."""

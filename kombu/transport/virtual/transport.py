@@ -192,14 +192,13 @@ class Transport(base.Transport):
         group = self._callbacks.get(consumer.queue)
         if group is None:
             self._callbacks[consumer.queue] = group = QueueConsumers(consumer.queue)
-        group.consumers.append(consumer)
+        group.consumers = (*group.consumers, consumer)
         self._serve(consumer.thread)
 
     def _remove_consumer(self, consumer: VirtualConsumer) -> None:
         group = self._callbacks.get(consumer.queue)
         if group is not None:
-            with suppress(ValueError):
-                group.consumers.remove(consumer)
+            group.consumers = tuple(c for c in group.consumers if c is not consumer)
             if not group.consumers:
                 del self._callbacks[consumer.queue]
         self._serve(consumer.thread)
@@ -256,12 +255,14 @@ class Transport(base.Transport):
     def _deliver(self, message: Any, queue: str) -> None:
         """Give a payload taken from `queue` to the consumer whose turn it is."""
         group = self._callbacks.get(queue)
-        if group is None:
-            self._give_back(message, queue)
-        elif self._only_cycle is None and isinstance(group, QueueConsumers):
-            group(message, thread=self._own_thread())
-        else:
+        if isinstance(group, QueueConsumers):
+            thread = None if self._only_cycle is not None else self._own_thread()
+            if not group(message, thread=thread):
+                self._give_back(message, queue)
+        elif group is not None:
             group(message)
+        else:
+            self._give_back(message, queue)
 
     def _give_back(self, message: Any, queue: str) -> None:
         """Return a payload nobody consumes any more to the head of its queue."""
@@ -320,7 +321,12 @@ class Transport(base.Transport):
             self._wait(seen, remaining)
 
     def _drain_channel(self, channel: Any, callback: Any, timeout: float | None = None) -> Any:
-        return channel.drain_events(callback=callback, timeout=timeout)
+        try:
+            return channel.drain_events(callback=callback, timeout=timeout)
+        except RecoverableConnectionError:
+            if channel.closed and self._connected:
+                raise Empty from None  # by another thread, which is no trouble of this one
+            raise
 
     def _tell_cancelled(self, consumer: VirtualConsumer) -> None:
         """Tell a consumer that its queue is gone (RabbitMQ: consumer cancel notification)."""

@@ -44,7 +44,9 @@ class TestImplements:
 
         assert type(Own().extend(a=1)) is Own
 
-    @pytest.mark.parametrize('make', [copy.copy, copy.deepcopy, lambda i: pickle.loads(pickle.dumps(i))])
+    @pytest.mark.parametrize(
+        'make', [copy.copy, copy.deepcopy, lambda i: pickle.loads(pickle.dumps(i))]
+    )
     def test_can_be_copied(self, make):
         implements = Implements(a=1)
         assert make(implements) == implements
