@@ -123,7 +123,11 @@ class TestCeleryWorker:
         clock.mutex = DummyLock()
         assert (clock.forward(), clock.adjust(9)) == (1, 10)
         calls = []
-        qos = QoS(lambda prefetch_count: calls.append(prefetch_count), 2, max_prefetch=3)
+
+        def tell(prefetch_count):
+            calls.append(prefetch_count)
+
+        qos = QoS(tell, 2, max_prefetch=3)
         qos._mutex = DummyLock()
         with qos._mutex:
             pass

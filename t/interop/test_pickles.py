@@ -15,5 +15,7 @@ def test_pickles(pair: tuple[Side, Side], protocol: int) -> None:
     """What is loaded looks like what was dumped."""
     dumping, loading = pair
     dumped = dumping.run(programs, 'dump', protocol=protocol)
-    found = loading.run(programs, 'load', pickles={name: text for name, (text, _) in dumped.items()})
+    found = loading.run(
+        programs, 'load', pickles={name: text for name, (text, _) in dumped.items()}
+    )
     assert found == {name: description for name, (_, description) in dumped.items()}
