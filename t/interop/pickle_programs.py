@@ -16,18 +16,49 @@ from kombu.common import Broadcast
 from kombu.transport.virtual import binding_key_t, queue_binding_t
 from kombu.utils.functional import LRUCache, lazy, maybe_evaluate
 
-EXCHANGE = (
-    'name type arguments durable passive auto_delete delivery_mode no_declare is_bound'.split()
-)
-QUEUE = (
-    'name routing_key queue_arguments binding_arguments consumer_arguments durable exclusive '
-    'auto_delete no_ack alias expires message_ttl max_length max_length_bytes max_priority '
-    'no_declare is_bound'
-).split()
-CONNECTION = (
-    'hostname port userid password virtual_host ssl heartbeat connect_timeout transport_options '
-    'login_method alt'
-).split()
+EXCHANGE = [
+    'name',
+    'type',
+    'arguments',
+    'durable',
+    'passive',
+    'auto_delete',
+    'delivery_mode',
+    'no_declare',
+    'is_bound',
+]
+QUEUE = [
+    'name',
+    'routing_key',
+    'queue_arguments',
+    'binding_arguments',
+    'consumer_arguments',
+    'durable',
+    'exclusive',
+    'auto_delete',
+    'no_ack',
+    'alias',
+    'expires',
+    'message_ttl',
+    'max_length',
+    'max_length_bytes',
+    'max_priority',
+    'no_declare',
+    'is_bound',
+]
+CONNECTION = [
+    'hostname',
+    'port',
+    'userid',
+    'password',
+    'virtual_host',
+    'ssl',
+    'heartbeat',
+    'connect_timeout',
+    'transport_options',
+    'login_method',
+    'alt',
+]
 
 ORDERS = Exchange(
     'orders', 'topic', durable=False, auto_delete=True, arguments={'a': 1}, delivery_mode=1

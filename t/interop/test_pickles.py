@@ -1,4 +1,4 @@
-"""Pickles of one kombu are read by the other: queues in messages, errors in results, connections of child processes."""
+"""Pickles of one kombu are read by the other: entities, errors, connections."""
 
 from __future__ import annotations
 
