@@ -197,7 +197,6 @@ class Transport(virtual.Transport):
         requeue_head=True,
         max_length=True,
         overflow_reject=True,
-        exclusive=False,
         auto_delete=False,
     )
 

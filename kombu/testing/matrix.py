@@ -215,6 +215,8 @@ def as_rst(reports: Sequence[Report], *, only_summary: bool = False) -> str:
         out += [f'.. list-table:: {title}'.rstrip(), '   :header-rows: 1', '']
         for cells in table:
             marks = ('* -', *['  -'] * len(reports))
-            out += [f'   {mark} {cell}'.rstrip() for mark, cell in zip(marks, cells, strict=True)]
+            # A hyphen alone would begin a list.
+            shown = ['—' if cell == '-' else cell for cell in cells]
+            out += [f'   {mark} {cell}'.rstrip() for mark, cell in zip(marks, shown, strict=True)]
         out += ['']
     return '\n'.join([*out, *([] if only_summary else [LEGEND, ''])])

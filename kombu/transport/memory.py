@@ -254,7 +254,8 @@ class Channel(virtual.Channel):
         transport = self.connection
         if transport is not None and self._consumers and self._qos.can_consume():
             return self._poll(None, callback or transport._deliver)
-        self._check_open()
+        if callback is None:
+            self._check_open()
         raise Empty
 
     def _poll(self, cycle: Any, callback: Any, timeout: float | None = None) -> None:

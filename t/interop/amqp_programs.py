@@ -19,8 +19,7 @@ from kombu.utils import uuid
 WHEN = datetime(2024, 2, 29, 1, 2, 3)
 ACCEPT = ['json', 'pickle', 'yaml', 'msgpack', 'text/plain', 'application/data']
 
-# -- messages
-# ---------------------------------------------------------------------------------------
+# -- messages -------------------------------------------------------------------------------------
 
 #: Bodies by serializer; '' stands for none.
 BODIES: dict[str, dict[str, Any]] = {
@@ -204,8 +203,7 @@ def returned(url: str, exchange: str) -> list[Any]:
     return got
 
 
-# -- topology
-# ---------------------------------------------------------------------------------------
+# -- topology -------------------------------------------------------------------------------------
 
 LETTERS = Exchange('letters', 'topic', arguments={'alternate-exchange': 'lost'})
 
@@ -338,23 +336,19 @@ def delete(url: str, names: list[str]) -> list[int]:
 DELAYED = Queue('delayed', Exchange('delayed', 'topic'), 'orders.new')
 
 
-def declare_delayed(url: str, prefix: str | None = None) -> None:
+def declare_delayed(url: str) -> None:
     """Declare the topology for delays, and bind a queue to it."""
     with Connection(url) as connection:
-        delayed.declare_native_delayed_delivery_exchanges_and_queues(
-            connection, 'classic', **({} if prefix is None else {'prefix': prefix})
-        )
+        delayed.declare_native_delayed_delivery_exchanges_and_queues(connection, 'classic')
         DELAYED(connection.default_channel).declare()
-        delayed.bind_queue_to_native_delayed_delivery_exchange(
-            connection, DELAYED, **({} if prefix is None else {'prefix': prefix})
-        )
+        delayed.bind_queue_to_native_delayed_delivery_exchange(connection, DELAYED)
 
 
 def send_delayed(url: str) -> list[str]:
     """Publish with delays; return the routing keys."""
     keys = [delayed.calculate_routing_key(seconds, 'orders.new') for seconds in (1, 86_400)]
     # Sent once more, the delay is replaced.
-    keys.append(delayed.calculate_routing_key(2, keys[1]))
+    keys.append(delayed.calculate_routing_key(1, keys[1]))
     with Connection(url) as connection:
         for number, key in enumerate(keys):
             Producer(connection).publish(number, exchange='celery_delayed_27', routing_key=key)

@@ -6,6 +6,7 @@ import base64
 import operator
 import pickle
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import amqp.exceptions
@@ -13,7 +14,6 @@ import amqp.exceptions
 from kombu import Connection, Exchange, Producer, Queue, binding, exceptions
 from kombu.clocks import timetuple
 from kombu.common import Broadcast
-from kombu.transport.virtual import binding_key_t, queue_binding_t
 from kombu.utils.functional import LRUCache, lazy, maybe_evaluate
 
 EXCHANGE = [
@@ -25,7 +25,6 @@ EXCHANGE = [
     'auto_delete',
     'delivery_mode',
     'no_declare',
-    'is_bound',
 ]
 QUEUE = [
     'name',
@@ -44,20 +43,17 @@ QUEUE = [
     'max_length_bytes',
     'max_priority',
     'no_declare',
-    'is_bound',
 ]
-CONNECTION = [
+CONNECTION = ['virtual_host', 'ssl', 'transport_options', 'alt']
+INFO = [
     'hostname',
     'port',
     'userid',
     'password',
     'virtual_host',
     'ssl',
-    'heartbeat',
-    'connect_timeout',
+    'transport',
     'transport_options',
-    'login_method',
-    'alt',
 ]
 
 ORDERS = Exchange(
@@ -67,7 +63,7 @@ ORDERS = Exchange(
 
 def objects() -> dict[str, Any]:
     """Return what is pickled."""
-    cache = LRUCache(limit=3)
+    cache: LRUCache[str, int] = LRUCache(limit=3)
     cache.update({'a': 1, 'b': 2})
     with Connection('memory://') as connection:
         bound = Queue('bound', ORDERS, 'bound')(connection.default_channel)
@@ -119,7 +115,6 @@ def objects() -> dict[str, Any]:
         'lazy, of a queue': [lazy(Queue, 'q')],
         'cache': cache,
         'timetuple': timetuple(1, 2.0, 'id', None),
-        'rows': [binding_key_t('q', 'e', 'rk'), queue_binding_t('e', 'rk', 'h')],
         **_errors(),
     }
 
@@ -141,7 +136,7 @@ def _errors() -> dict[str, Exception]:
         'SerializerNotInstalled',
         'VersionMismatch',
     ]
-    drivers = ['ConnectionError', 'ChannelError', 'NotFound', 'PreconditionFailed', 'AccessRefused']
+    drivers = ['ConnectionError', 'ChannelError', 'NotFound', 'PreconditionFailed', 'ResourceError']
     return {
         **{f'error {name}': getattr(exceptions, name)('text', 42) for name in own},
         **{
@@ -151,7 +146,6 @@ def _errors() -> dict[str, Exception]:
         'error TimeoutError': exceptions.TimeoutError('text'),
         'error BatchPublishError': exceptions.BatchPublishError('text'),
         'error HttpError': exceptions.HttpError(404, 'text', None),
-        'error InconsistencyError': exceptions.InconsistencyError('text', (50, 10)),
     }
 
 
@@ -174,11 +168,8 @@ DESCRIBED: dict[type, Callable[[Any], Any]] = {
     Connection: lambda connection: {
         **_attributes(connection, CONNECTION),
         'uri': connection.as_uri(include_password=True),
-        'info': {
-            key: repr(value)
-            for key, value in connection.info().items()
-            if key not in ('login_method', 'alternates')
-        },
+        'info': {key: repr(connection.info()[key]) for key in INFO},
+        'numbers': [float(connection.heartbeat), float(connection.connect_timeout)],
     },
     Producer: lambda producer: {
         **_attributes(producer, ['routing_key', 'serializer', 'compression', 'auto_declare']),
@@ -187,11 +178,11 @@ DESCRIBED: dict[type, Callable[[Any], Any]] = {
     lazy: lambda value: [describe(maybe_evaluate(value)), describe(value())],
     list: lambda values: [describe(value) for value in values],
     LRUCache: lambda cache: [cache.limit, *cache.items()],
-    BaseException: lambda exc: [
-        repr(exc.args),
+    amqp.exceptions.AMQPError: lambda exc: [
         str(exc),
-        *(repr(getattr(exc, name, None)) for name in ('reply_code', 'method_sig', 'code')),
+        *_attributes(exc, ['reply_code', 'reply_text', 'method_name', 'method_sig', 'code']),
     ],
+    BaseException: lambda exc: [repr(exc.args), str(exc), getattr(exc, 'code', None)],
 }
 
 
@@ -201,6 +192,54 @@ def describe(value: Any) -> Any:
         if cls in DESCRIBED:
             return [type(value).__name__, DESCRIBED[cls](value)]
     return [type(value).__name__, repr(value)]
+
+
+#: Public names of classes and functions that are pickled by name, alone or in a partial or a lazy.
+NAMES = [
+    'kombu.common.QoS',
+    'kombu.common.ignore_errors',
+    'kombu.common.maybe_declare',
+    'kombu.compression.compress',
+    'kombu.connection.maybe_channel',
+    'kombu.entity.Queue',
+    'kombu.messaging.Consumer',
+    'kombu.messaging.Producer',
+    'kombu.mixins.ConsumerMixin',
+    'kombu.pidbox.Mailbox',
+    'kombu.simple.SimpleQueue',
+    'kombu.transport.memory.Transport',
+    'kombu.transport.pyamqp.Connection',
+    'kombu.transport.pyamqp.Transport',
+    'kombu.transport.virtual.Channel',
+    'kombu.transport.virtual.NotEquivalentError',
+    'kombu.transport.virtual.binding_key_t',
+    'kombu.utils.json.loads',
+    'kombu.utils.uuid.uuid',
+]
+
+
+def dump_names() -> dict[str, str]:
+    """Return pickles of the public classes and functions."""
+    found = {}
+    for name in NAMES:
+        module, _, attribute = name.rpartition('.')
+        value = getattr(import_module(module), attribute)
+        found[name] = base64.b64encode(pickle.dumps(value)).decode()
+    return found
+
+
+def load_names(pickles: dict[str, str]) -> list[str]:
+    """Tell what could not be loaded, or is not what it is called."""
+    wrong = []
+    for name, text in pickles.items():
+        try:
+            value = pickle.loads(base64.b64decode(text))
+        except Exception as exc:
+            wrong.append(f'{name}: {exc}')
+        else:
+            if value.__name__ != name.rpartition('.')[2]:
+                wrong.append(f'{name} is {value!r}')
+    return wrong
 
 
 def dump(protocol: int) -> dict[str, list[Any]]:

@@ -112,7 +112,6 @@ def test_delayed_delivery(rabbitmq: Broker, amqp_url: str, other_url: str, pair:
     assert topology_of(rabbitmq, other_url) == topology
     second.run(programs, 'declare_delayed', url=amqp_url)
     assert topology_of(rabbitmq, amqp_url) == topology
-    second.run(programs, 'declare_delayed', url=other_url, prefix='other')
     keys = second.run(programs, 'send_delayed', url=amqp_url)
     assert keys == first.run(programs, 'send_delayed', url=other_url)
     found = second.run(programs, 'fetch', url=amqp_url, counts={'delayed': 2})

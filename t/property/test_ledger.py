@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from kombu.testing.memory import MemoryBroker
 
@@ -43,7 +43,6 @@ class Holder:
         #: Limit, queue and whether delivering settles, by tag.
         self.consumers: dict[str, tuple[int, str, bool]] = {}
         self.held: dict[int, Delivery] = {}
-        self.closed = False
 
     def counts(self, tag: str) -> int:
         return sum(delivery.consumer == tag for delivery in self.held.values())
@@ -52,10 +51,8 @@ class Holder:
 class Ledger(RuleBasedStateMachine):
     """Deliveries, and the model: where every number is."""
 
-    holders = Bundle('holders')
-
-    @initialize()
-    def start(self) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self.broker = MemoryBroker()
         self.publisher = self.broker.connection().channel()
         self.publisher.queue_declare(DEAD)
@@ -64,7 +61,6 @@ class Ledger(RuleBasedStateMachine):
             self.publisher.queue_declare(queue, arguments=arguments)
         self.number = 0
         self.tag = 0
-        self.home: dict[int, str] = {}
         self.ready: dict[str, set[int]] = {queue: set() for queue in QUEUES}
         self.settled: set[int] = set()
         self.dead: list[int] = []
@@ -72,39 +68,52 @@ class Ledger(RuleBasedStateMachine):
         self.back: Counter[int] = Counter()
         self.open: list[Holder] = []
         self.connections: list[Any] = []
+        for new_connection in (True, False, True):
+            self.open_channel(new_connection)
+        for queue in QUEUES:
+            self.publish(queue, 4)
 
     def teardown(self) -> None:
-        if hasattr(self, 'broker'):
-            self.broker.close()
+        self.broker.close()
+
+    def holder(self, data: Any, *, holding: bool = False) -> Holder:
+        """Draw an open channel."""
+        return data.draw(st.sampled_from([h for h in self.open if h.held or not holding]))
+
+    def somebody_holds(self) -> bool:
+        return any(holder.held for holder in self.open)
+
+    def is_open(self) -> bool:
+        return bool(self.open)
 
     # Connections and channels.
 
-    @rule(target=holders, new=st.booleans())
-    def open_channel(self, new: bool) -> Holder:
-        if new or not self.connections:
+    @precondition(lambda self: len(self.open) < 4)
+    @rule(new_connection=st.booleans())
+    def open_channel(self, new_connection: bool) -> None:
+        if new_connection or not self.connections:
             self.connections.append(self.broker.connection())
-        holder = Holder(self.connections[-1])
-        self.open.append(holder)
-        return holder
+        self.open.append(Holder(self.connections[-1]))
 
-    @rule(holder=holders)
-    def close_channel(self, holder: Holder) -> None:
+    @precondition(is_open)
+    @rule(data=st.data())
+    def close_channel(self, data: Any) -> None:
+        holder = self.holder(data)
         holder.channel.close()
         self.gone(holder)
 
-    @rule(holder=holders)
-    def cut(self, holder: Holder) -> None:
-        if holder.connection in self.connections:
-            self.connections.remove(holder.connection)
-            self.broker.cut(holder.connection)
-            for other in [h for h in self.open if h.connection is holder.connection]:
-                self.gone(other)
+    @precondition(lambda self: len(self.connections) > 1)
+    @rule(data=st.data())
+    def cut(self, data: Any) -> None:
+        connection = data.draw(st.sampled_from(self.connections))
+        self.connections.remove(connection)
+        self.broker.cut(connection)
+        for holder in [h for h in self.open if h.connection is connection]:
+            self.gone(holder)
 
     def gone(self, holder: Holder) -> None:
-        if not holder.closed:
-            holder.closed = True
-            self.open.remove(holder)
-            self.put_back(holder, list(holder.held.values()))
+        self.open.remove(holder)
+        self.put_back(holder, list(holder.held.values()))
 
     def put_back(self, holder: Holder, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
@@ -114,42 +123,38 @@ class Ledger(RuleBasedStateMachine):
 
     # Messages.
 
-    @rule(queue=st.sampled_from(QUEUES), count=st.integers(1, 5))
+    @rule(queue=st.sampled_from(QUEUES), count=st.integers(1, 4))
     def publish(self, queue: str, count: int) -> None:
         for _ in range(count):
             self.number += 1
             message = self.publisher.prepare_message(str(self.number))
             self.publisher.basic_publish(message, '', queue)
-            self.home[self.number] = queue
             self.ready[queue].add(self.number)
 
+    @precondition(is_open)
     @rule(
-        holder=holders,
+        data=st.data(),
         queue=st.sampled_from(QUEUES),
-        limit=st.integers(0, 3),
+        limit=st.integers(1, 3),
         no_ack=st.sampled_from([False, False, False, True]),
     )
-    def consume(self, holder: Holder, queue: str, limit: int, no_ack: bool) -> None:
-        if holder.closed:
-            return
+    def consume(self, data: Any, queue: str, limit: int, no_ack: bool) -> None:
+        holder = self.holder(data)
         self.tag += 1
         tag = f'tag{self.tag}'
-        # A limit set later holds also for consumers that were started without one.
-        if limit and any(not known for known, *_ in holder.consumers.values()):
-            limit = 0
         holder.channel.basic_qos(0, limit, False)
         holder.channel.basic_consume(
             queue, no_ack, lambda message: self.deliver(holder, tag, queue, message), tag
         )
-        holder.channel.basic_qos(0, 0, False)
         holder.consumers[tag] = limit, queue, no_ack
 
-    @rule(holder=holders, data=st.data())
-    def cancel(self, holder: Holder, data: Any) -> None:
-        if holder.consumers and not holder.closed:
-            tag = data.draw(st.sampled_from(sorted(holder.consumers)))
-            holder.channel.basic_cancel(tag)
-            del holder.consumers[tag]
+    @precondition(lambda self: any(holder.consumers for holder in self.open))
+    @rule(data=st.data())
+    def cancel(self, data: Any) -> None:
+        consumers = [(h, tag) for h in self.open for tag in sorted(h.consumers)]
+        holder, tag = data.draw(st.sampled_from(consumers))
+        holder.channel.basic_cancel(tag)
+        del holder.consumers[tag]
 
     def deliver(self, holder: Holder, tag: str | None, queue: str, message: Any) -> None:
         delivery = Delivery(holder, tag, queue, message)
@@ -160,13 +165,14 @@ class Ledger(RuleBasedStateMachine):
         self.ready[queue].remove(number)
         if tag is not None:
             limit, _, no_ack = holder.consumers[tag]
-            assert not limit or no_ack or holder.counts(tag) < limit, 'more than its limit'
+            assert no_ack or holder.counts(tag) < limit, 'more than its limit'
             if no_ack:
                 self.settled.add(number)
                 return
         holder.held[number] = delivery
 
-    @rule(count=st.integers(1, 10))
+    @precondition(lambda self: self.connections)
+    @rule(count=st.sampled_from([1, 3, 20]))
     def drain(self, count: int) -> None:
         for connection in self.connections:
             for _ in range(count):
@@ -180,24 +186,26 @@ class Ledger(RuleBasedStateMachine):
         for holder in self.open:
             if holder.connection is connection:
                 for tag, (limit, queue, no_ack) in holder.consumers.items():
-                    has_room = not limit or no_ack or holder.counts(tag) < limit
+                    has_room = no_ack or holder.counts(tag) < limit
                     assert not (has_room and self.ready[queue]), f'{tag} was left waiting'
 
-    @rule(holder=holders, queue=st.sampled_from(QUEUES))
-    def get(self, holder: Holder, queue: str) -> None:
-        if not holder.closed:
+    @precondition(is_open)
+    @rule(data=st.data(), queue=st.sampled_from(QUEUES), count=st.integers(1, 3))
+    def get(self, data: Any, queue: str, count: int) -> None:
+        holder = self.holder(data)
+        for _ in range(count):
             message = holder.channel.basic_get(queue)
             if message is None:
                 assert not self.ready[queue]
-            else:
-                self.deliver(holder, None, queue, message)
+                return
+            self.deliver(holder, None, queue, message)
 
     # Settling.
 
-    @rule(holder=holders, how=st.sampled_from(['ack', 'reject', 'requeue']), data=st.data())
-    def settle(self, holder: Holder, how: str, data: Any) -> None:
-        if not holder.held:
-            return
+    @precondition(somebody_holds)
+    @rule(data=st.data(), how=st.sampled_from(['ack', 'reject', 'requeue', 'requeue']))
+    def settle(self, data: Any, how: str) -> None:
+        holder = self.holder(data, holding=True)
         number = data.draw(st.sampled_from(sorted(holder.held)))
         delivery = holder.held[number]
         getattr(delivery.message, how)()
@@ -210,10 +218,10 @@ class Ledger(RuleBasedStateMachine):
         else:
             self.dead.append(number)
 
-    @rule(holder=holders, data=st.data())
-    def ack_several(self, holder: Holder, data: Any) -> None:
-        if not holder.held:
-            return
+    @precondition(somebody_holds)
+    @rule(data=st.data())
+    def ack_several(self, data: Any) -> None:
+        holder = self.holder(data, holding=True)
         tags = sorted(delivery.message.delivery_tag for delivery in holder.held.values())
         tag = data.draw(st.sampled_from([0, *tags]))
         holder.channel.basic_ack(tag, multiple=True)
@@ -222,18 +230,17 @@ class Ledger(RuleBasedStateMachine):
                 del holder.held[number]
                 self.settled.add(number)
 
-    @rule(holder=holders)
-    def recover(self, holder: Holder) -> None:
-        if not holder.closed:
-            holder.channel.basic_recover(requeue=True)
-            self.put_back(holder, list(holder.held.values()))
+    @precondition(somebody_holds)
+    @rule(data=st.data())
+    def recover(self, data: Any) -> None:
+        holder = self.holder(data, holding=True)
+        holder.channel.basic_recover(requeue=True)
+        self.put_back(holder, list(holder.held.values()))
 
     # What always holds.
 
     @invariant()
     def every_message_is_in_one_place(self) -> None:
-        if not hasattr(self, 'broker'):
-            return
         for queue in QUEUES:
             found = [int(message.body) for message in self.broker.messages(queue)]
             assert found == sorted(self.ready[queue])
@@ -249,8 +256,6 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def the_ledgers_agree(self) -> None:
-        if not hasattr(self, 'broker'):
-            return
         for holder in self.open:
             held = {int(message.body) for message in holder.channel.qos._delivered.values()}
             assert held == set(holder.held)
@@ -266,4 +271,4 @@ class Ledger(RuleBasedStateMachine):
 
 
 TestLedger = Ledger.TestCase
-TestLedger.settings = settings(max_examples=60, stateful_step_count=40)
+TestLedger.settings = settings(max_examples=150, stateful_step_count=40)

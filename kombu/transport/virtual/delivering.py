@@ -14,7 +14,7 @@ from queue import Empty
 from threading import Thread, current_thread
 from typing import Any
 
-from amqp.exceptions import AccessRefused, NotAllowed
+from amqp.exceptions import AccessRefused, NotAllowed, PreconditionFailed
 
 from kombu.message import Message as BaseMessage
 from kombu.transport.virtual._envelope import redelivered
@@ -394,7 +394,8 @@ class DeliveringChannel(PublishingChannel):
         transport = self.connection
         if transport is not None and self._consumers and self._qos.can_consume():
             return self._poll(self.cycle, callback or transport._deliver, timeout=timeout)
-        self._check_open()
+        if callback is None:
+            self._check_open()
         raise Empty
 
     def _get_and_deliver(
@@ -475,7 +476,12 @@ class DeliveringChannel(PublishingChannel):
             return
         qos = self._qos
         message = qos._delivered.get(delivery_tag)
-        qos.ack(delivery_tag)
+        try:
+            qos.ack(delivery_tag)
+        except PreconditionFailed:
+            # It went back to its queue if another thread has closed the channel meanwhile.
+            self._check_open()
+            raise
         self._give_credit(message)
 
     def basic_reject(self, delivery_tag: Any, requeue: bool = False) -> None:
@@ -487,7 +493,11 @@ class DeliveringChannel(PublishingChannel):
         self._check_open()
         qos = self._qos
         message = qos._delivered.get(delivery_tag)
-        qos.reject(delivery_tag, requeue=requeue)
+        try:
+            qos.reject(delivery_tag, requeue=requeue)
+        except PreconditionFailed:
+            self._check_open()
+            raise
         self._give_credit(message)
 
     def basic_recover(self, requeue: bool = False) -> None:
@@ -548,8 +558,11 @@ class DeliveringChannel(PublishingChannel):
             if limit is not None and payload['headers']['x-delivery-count'] > limit:
                 self._died(message, 'delivery_limit')
                 return
-        self._requeue(queue, payload)
-        if entry is not None and entry.policy.limited:
+        if entry is None or not entry.policy.limited:
+            self._requeue(queue, payload)
+            return
+        with self.state.lock:
+            self._requeue(queue, payload)
             self._drop_overflow(entry)
 
     def _restore_at_beginning(self, message: Any) -> None:

@@ -321,12 +321,7 @@ class Transport(base.Transport):
             self._wait(seen, remaining)
 
     def _drain_channel(self, channel: Any, callback: Any, timeout: float | None = None) -> Any:
-        try:
-            return channel.drain_events(callback=callback, timeout=timeout)
-        except RecoverableConnectionError:
-            if channel.closed and self._connected:
-                raise Empty from None  # by another thread, which is no trouble of this one
-            raise
+        return channel.drain_events(callback=callback, timeout=timeout)
 
     def _tell_cancelled(self, consumer: VirtualConsumer) -> None:
         """Tell a consumer that its queue is gone (RabbitMQ: consumer cancel notification)."""

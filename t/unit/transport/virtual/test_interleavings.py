@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from amqp.exceptions import MessageNacked
+from amqp.exceptions import MessageNacked, RecoverableConnectionError
 
 from kombu.testing.memory import MemoryBroker
 from kombu.transport.virtual._routing import CACHE_LIMIT, TopicTable
@@ -96,6 +96,19 @@ class TestLimits:
         meanwhile.join()
         assert len(broker.messages('q')) == 2
 
+    def test_drop_no_more_than_is_too_much_when_a_message_comes_back(
+        self, broker, connection, meanwhile
+    ):
+        one, two = connection.channel(), connection.channel()
+        one.queue_declare('q', arguments={'x-max-length': 2})
+        publish(one, 'q', 'a')
+        held = one.basic_get('q')
+        publish(one, 'q', 'b', 'c')
+        one._get = Once(one._get, lambda: meanwhile(lambda: publish(two, 'q', 'd')))
+        held.requeue()
+        meanwhile.join()
+        assert len(broker.messages('q')) == 2
+
 
 class TestAConsumerThatGoes:
     """Its queue may be deleted by anybody, at any time."""
@@ -147,6 +160,19 @@ class TestAChannelThatCloses:
         channel.qos.can_consume = Once(can_consume, lambda: meanwhile(channel.close))
         with pytest.raises(TimeoutError):
             connection.drain_events(timeout=0)
+        assert len(broker.messages('q')) == 1
+
+    @pytest.mark.parametrize('settle', ['ack', 'reject', 'requeue'])
+    def test_while_a_delivery_is_settled(self, broker, connection, meanwhile, settle):
+        channel = connection.channel()
+        channel.queue_declare('q')
+        publish(channel, 'q', 'x')
+        message = channel.basic_get('q')
+        method = 'ack' if settle == 'ack' else 'reject'
+        original = getattr(channel.qos, method)
+        setattr(channel.qos, method, Once(original, lambda: meanwhile(channel.close)))
+        with pytest.raises(RecoverableConnectionError, match='channel is closed'):
+            getattr(message, settle)()
         assert len(broker.messages('q')) == 1
 
 

@@ -140,6 +140,19 @@ class TestDraining:
         transport.drain_events(transport, timeout=0)
         assert channel.closed
 
+    def test_a_callback_that_uses_the_channel_it_closed_is_told(self, transport):
+        channel = transport.create_channel(transport)
+        channel.queue_declare('q')
+
+        def close_and_ack(message):
+            channel.close()
+            message.ack()
+
+        channel.basic_consume('q', callback=close_and_ack)
+        channel.basic_publish(channel.prepare_message('x'), '', 'q')
+        with pytest.raises(RecoverableConnectionError, match='channel is closed'):
+            transport.drain_events(transport, timeout=0)
+
     def test_an_error_in_a_callback_leaves_the_message_held(self, transport):
         channel = transport.create_channel(transport)
         channel.queue_declare('q')
