@@ -7,8 +7,8 @@ States of a delivery, and what ends each::
                        │ ──reject(requeue)──▶ back at the head of its queue, flagged redelivered
                        └──close, recover────▶ back at the head of its queue, in order
 
-A delivery leaves the ledger only after the store has done its part, so an error on the way leaves
-it held and the message goes back when the channel closes.  Drivers may subclass `QoS`; Celery
+A delivery comes back onto the ledger when the store fails to do its part, so an error leaves it
+held and the message goes back when the channel closes.  Drivers may subclass `QoS`; Celery
 replaces `can_consume` on live objects, which is why the class has no slots and why it is asked
 afresh for every message.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import atexit
 import sys
+from contextlib import suppress
 from typing import Any, TextIO
 from weakref import WeakSet
 
@@ -98,8 +99,8 @@ class QoS:
         Raises:
             amqp.PreconditionFailed: there is no such delivery.
         """
-        self.channel._finished(self._held(delivery_tag))
-        self._strike(delivery_tag)
+        with self._settling(delivery_tag) as message:
+            self.channel._finished(message)
 
     def reject(self, delivery_tag: Any, requeue: bool = False) -> None:
         """Settle a delivery that was refused: back to its queue, or to the dead letters.
@@ -107,27 +108,19 @@ class QoS:
         Raises:
             amqp.PreconditionFailed: there is no such delivery.
         """
-        message = self._held(delivery_tag)
-        if requeue:
-            self.channel._restore_at_beginning(message)
-        else:
-            self.channel._died(message, 'rejected')
-        self._strike(delivery_tag)
+        with self._settling(delivery_tag) as message:
+            if requeue:
+                self.channel._restore_at_beginning(message)
+            else:
+                self.channel._died(message, 'rejected')
 
     def restore_unacked(self) -> None:
         """Put back everything that is held, so that each queue has it in its old order."""
         self._flush()
         # The last one first: each goes to the head.
         for delivery_tag in list(reversed(self._delivered)):
-            # Whoever takes it off the ledger puts it back: nobody else does it a second time.
-            message = self._delivered.pop(delivery_tag, None)
-            if message is not None:
-                try:
-                    self.channel._restore_at_beginning(message)
-                except BaseException:
-                    self._delivered[delivery_tag] = message
-                    raise
-                self._strike(delivery_tag)
+            with suppress(PreconditionFailed), self._settling(delivery_tag) as message:
+                self.channel._restore_at_beginning(message)
 
     def restore_unacked_once(self, stderr: TextIO | None = None) -> None:
         """Put back what is held when the process ends; a failure is reported, not raised."""
@@ -151,22 +144,40 @@ class QoS:
             self._delivered.pop(delivery_tag, None)
         self._dirty.clear()
 
-    def _held(self, delivery_tag: Any) -> Any:
-        try:
-            return self._delivered[delivery_tag]
-        except KeyError:
-            raise PreconditionFailed(
-                f'PRECONDITION_FAILED - unknown delivery tag {delivery_tag}', (60, 80)
-            ) from None
-
-    def _strike(self, delivery_tag: Any) -> None:
-        self._delivered.pop(delivery_tag, None)
-        if self._uncounted:
-            self._uncounted.discard(delivery_tag)
+    def _settling(self, delivery_tag: Any) -> _Settling:
+        return _Settling(self, delivery_tag)
 
     def __repr__(self) -> str:
         limit = self.prefetch_count or 'unlimited'
         return f'<{type(self).__name__}: {len(self._delivered)} held, prefetch {limit}>'
+
+
+class _Settling:
+    """Takes a delivery off the ledger while the store does its part, and back where that fails.
+
+    So of two threads that settle one delivery, or settle it and close the channel, only one does.
+    """
+
+    __slots__ = ('_message', '_qos', '_tag')
+
+    def __init__(self, qos: QoS, delivery_tag: Any) -> None:
+        self._qos = qos
+        self._tag = delivery_tag
+
+    def __enter__(self) -> Any:
+        try:
+            self._message = self._qos._delivered.pop(self._tag)
+        except KeyError:
+            raise PreconditionFailed(
+                f'PRECONDITION_FAILED - unknown delivery tag {self._tag}', (60, 80)
+            ) from None
+        return self._message
+
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        if kind is not None:
+            self._qos._delivered[self._tag] = self._message
+        elif self._qos._uncounted:
+            self._qos._uncounted.discard(self._tag)
 
 
 _restore_at_exit: WeakSet[QoS] = WeakSet()
